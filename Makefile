@@ -1,0 +1,38 @@
+# `make` alone lists the targets. Each sets up .venv by itself; nothing but python3, pip, make and git is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= quick
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test soak check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed ## create .venv with everything pinned in constraints.txt (about 6 GB, CUDA wheels of torch included)
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install ## the main job on the synthetic planet: train, merge, classify (DEMO=full for the figures of docs/results.md)
+	$(BIN)/geolangbind demo --profile $(DEMO)
+
+test: install ## the test suite
+	$(BIN)/python -m pytest
+
+soak: install ## the slow tests too
+	$(BIN)/python -m pytest -m 'soak or not soak'
+
+check: install ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## benchmarks: ratios measured in one run
+	$(BIN)/python benchmarks/planet_speed.py
+
+clean: ## remove runs and caches, keep .venv
+	rm -rf runs build *.egg-info .mypy_cache .ruff_cache

@@ -1,0 +1,144 @@
+"""A model folder on disk: model.safetensors, config.json, tokenizer.json, README.md. Knows no model class and runs no code.
+
+Everything is written beside the final name first and renamed when whole. `config.json` holds what a reader needs to use the weights
+(architecture, channel code, statistics, preprocessing, tokenizer) and where they come from (parents, provenance).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geolangbind.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT, FORMAT_VERSION = "geolangbind-model", 1
+WEIGHTS, CONFIG, TOKENIZER, CARD = "model.safetensors", "config.json", "tokenizer.json", "README.md"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; on success it is flushed to disk and takes the name `path`, on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary sibling of `folder`; on success it replaces `folder`, on failure nothing changes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{suffix}") for suffix in ("part", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def find_model(path: str | Path) -> Path:
+    """The model folder that a path stands for: itself, or `model/` inside a run folder.
+
+    Raises:
+        CheckpointError: neither holds a config.json; says where it looked.
+    """
+    places = (Path(path), Path(path) / "model")
+    for folder in places:
+        if (folder / CONFIG).is_file():
+            return folder
+    raise CheckpointError(
+        f"no model at '{path}': neither {places[0] / CONFIG} nor {places[1] / CONFIG} exists. "
+        "Give a model folder or a run folder; `make demo` leaves one at runs/demo/merged"
+    )
+
+
+def write_model(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], tokenizer_json: str, card: str) -> None:
+    """Write a model folder in one step.
+
+    Args:
+        folder: final place; replaced whole if it exists.
+        tensors: weights by name, any float dtype.
+        config: everything but `format` and `format_version`.
+        tokenizer_json: content of tokenizer.json.
+        card: content of README.md.
+    """
+    from safetensors.torch import save_file
+
+    config = {"format": FORMAT, "format_version": FORMAT_VERSION, **config}
+    metadata = {"geolangbind": json.dumps({"format_version": FORMAT_VERSION, "parents": config["parents"]})}
+    with atomic_folder(folder) as part:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / WEIGHTS, metadata)
+        (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (part / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        (part / CARD).write_text(card, encoding="utf-8")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of a model folder.
+
+    Raises:
+        CheckpointError: absent, not JSON, of another format or a newer version.
+    """
+    path = folder / CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from None
+    if config.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format '{FORMAT}' (it says {config.get('format')!r})")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format version {config.get('format_version')}; this release reads {FORMAT_VERSION}. Upgrade geolangbind")
+    return config
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Read all weights of a model folder.
+
+    Raises:
+        CheckpointError: model.safetensors is absent or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {folder / WEIGHTS}: {error}") from None
+
+
+def mismatches(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """One line per missing, unexpected or mis-shaped tensor, sorted by name; empty when all fit."""
+    lines = []
+    for name in sorted(expected.keys() | given.keys()):
+        if name not in given:
+            lines.append(f"  {name}: missing, model wants {tuple(expected[name].shape)}")
+        elif name not in expected:
+            lines.append(f"  {name}: unexpected, checkpoint has {tuple(given[name].shape)}")
+        elif expected[name].shape != given[name].shape:
+            lines.append(f"  {name}: checkpoint has {tuple(given[name].shape)}, model wants {tuple(expected[name].shape)}")
+    return lines

@@ -1,0 +1,105 @@
+"""Batches from indexed shards: for training, the batch of any step; for evaluation, every sample once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from geolangbind.data.batch import Batch, collate
+from geolangbind.data.order import MixtureOrder
+from geolangbind.data.shards import Stream
+from geolangbind.errors import GeoLangBindError, SettingsError
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset["Batch | GeoLangBindError"]):
+    """Map-style dataset whose item is the whole batch of a step, so that batches do not depend on the number of workers."""
+
+    streams: Sequence[Stream]
+    order: MixtureOrder
+    rank: int
+    world_size: int
+    teachers: tuple[str, ...]
+
+    def __getitem__(self, step: int) -> Batch | GeoLangBindError:
+        try:
+            stream, samples = self.order.batch(step, self.rank, self.world_size)
+            return collate(self.streams[stream].read_many(samples, self.teachers))
+        except GeoLangBindError as error:
+            return error  # raised in the main process: a worker would bury the one-line message under its traceback
+
+
+@dataclass(frozen=True)
+class _InOrder(Dataset["Batch | GeoLangBindError"]):
+    """Item n holds samples n * batch_size and following of one stream."""
+
+    stream: Stream
+    batch_size: int
+    teachers: tuple[str, ...]
+
+    def __getitem__(self, number: int) -> Batch | GeoLangBindError:
+        first = number * self.batch_size
+        samples = np.arange(first, min(first + self.batch_size, len(self.stream)), dtype=np.int64)
+        try:
+            return collate(self.stream.read_many(samples, self.teachers))
+        except GeoLangBindError as error:
+            return error
+
+
+def make_loader(
+    streams: Sequence[Stream],
+    order: MixtureOrder,
+    *,
+    start_step: int,
+    stop_step: int,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int = 0,
+    teachers: Iterable[str] = (),
+) -> Iterator[Batch]:
+    """Yield this rank's share of the batches of steps `start_step` to `stop_step`, the same ones whatever `workers` is.
+
+    Args:
+        streams: what the order's stream numbers stand for, for example `ShardSet.open(folder).select(modalities=["sar"])`.
+        order: made with the streams' lengths.
+        start_step: first step; resuming needs nothing else.
+        stop_step: step after the last one; every rank gets `stop_step - start_step` batches.
+        rank: this process.
+        world_size: number of processes.
+        workers: reading processes; 0 reads in this one.
+        teachers: whose stored features to put into the batches.
+
+    Raises:
+        SettingsError: order and streams do not fit, or the steps run backwards.
+        DataError: a shard cannot be read; the message names shard and key.
+    """
+    sizes = tuple(len(stream) for stream in streams)
+    if order.sizes != sizes:
+        raise SettingsError(f"the order was made for streams of {order.sizes} samples, these have {sizes}")
+    if not 0 <= start_step <= stop_step:
+        raise SettingsError(f"cannot run from step {start_step} to {stop_step}")
+    order.batch(start_step, rank, world_size)  # a wrong rank or batch size fails here, not in a worker
+    return _run(_Batches(tuple(streams), order, rank, world_size, tuple(teachers)), range(start_step, stop_step), workers)
+
+
+def iterate_all(stream: Stream, batch_size: int, *, workers: int = 0, teachers: Iterable[str] = ()) -> Iterator[Batch]:
+    """Yield every sample of `stream` once, in order; the last batch may be smaller. For evaluation and feature extraction.
+
+    Raises:
+        SettingsError: `batch_size` is below 1.
+        DataError: a shard cannot be read; the message names shard and key.
+    """
+    if batch_size < 1:
+        raise SettingsError(f"batch_size must be at least 1, got {batch_size}")
+    return _run(_InOrder(stream, batch_size, tuple(teachers)), range(-(-len(stream) // batch_size)), workers)
+
+
+def _run(batches: Dataset[Batch | GeoLangBindError], items: range, workers: int) -> Iterator[Batch]:
+    loader = DataLoader(batches, batch_size=None, sampler=items, num_workers=workers)
+    for item in loader:
+        if isinstance(item, GeoLangBindError):
+            raise item
+        yield item

@@ -1,0 +1,74 @@
+"""Augmentation of a normalised batch: symmetries of the square, and gains that a real sensor and sky would add.
+
+Values are normalised before (one deviation is 1), so that one set of amplitudes serves every sensor. Teacher features are turned with
+the image. Random numbers come from the generator given: data order and augmentation are functions of (seed, step) alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much is drawn; zero switches a part off.
+
+    Attributes:
+        flips: random element of the square's eight symmetries, one for the whole batch.
+        image_gain: deviation of an offset shared by all bands of an image (illumination, for log reflectance).
+        band_gain: deviation of an offset per image and band (calibration, haze).
+        contrast: deviation of a factor per image.
+        noise: deviation of independent pixel noise.
+    """
+
+    flips: bool = True
+    image_gain: float = 0.2
+    band_gain: float = 0.1
+    contrast: float = 0.1
+    noise: float = 0.02
+
+
+def augment(
+    image: Tensor, features: Mapping[str, Tensor], settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Augment one batch.
+
+    Args:
+        image: (B, C, H, W) float32, normalised.
+        features: teacher tokens (B, N, D) on square grids.
+        settings: amplitudes.
+        generator: source of all randomness.
+
+    Returns:
+        Image and features, new tensors.
+    """
+    batch, count = image.shape[:2]
+    if settings.flips:
+        turns, mirrored = int(torch.randint(4, (), generator=generator)), bool(torch.randint(2, (), generator=generator))
+        image = _symmetry(image, turns, mirrored)
+        features = {name: _turn_tokens(tokens, turns, mirrored) for name, tokens in features.items()}
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    gain = settings.image_gain * normal(batch, 1, 1, 1) + settings.band_gain * normal(batch, count, 1, 1)
+    image = image * (1 + settings.contrast * normal(batch, 1, 1, 1)) + gain
+    if settings.noise:
+        image = image.add_(torch.randn(image.shape, generator=generator), alpha=settings.noise)
+    return image, dict(features)
+
+
+def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:
+    grid = torch.rot90(grid, turns, dims=(-2, -1))
+    return (grid.flip(-1) if mirrored else grid).contiguous()
+
+
+def _turn_tokens(tokens: Tensor, turns: int, mirrored: bool) -> Tensor:
+    side = math.isqrt(tokens.shape[1])
+    grid = tokens.transpose(1, 2).unflatten(2, (side, side))
+    return _symmetry(grid, turns, mirrored).flatten(2).transpose(1, 2)

@@ -1,0 +1,110 @@
+"""How the Hydra commands start: overrides are composed once before Hydra sees them, so that a typo gives one line and not its advice."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from geolangbind.errors import GeoLangBindError, SettingsError
+from geolangbind.paths import conf_dir
+
+
+def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose a configuration of conf/ and resolve it.
+
+    Args:
+        name: entry file without suffix ("train").
+        overrides: `key=value` strings.
+
+    Raises:
+        SettingsError: an override is misspelt or malformed, or a group has no such choice.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            known = _keys(OmegaConf.to_container(hydra_compose(name), resolve=False))
+            _check(overrides, known, [path.name for path in conf_dir().iterdir() if path.is_dir()])
+            composed = OmegaConf.to_container(hydra_compose(name, overrides=list(overrides)), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(" ".join(str(error).split())) from None
+    return {str(key): value for key, value in composed.items()} if isinstance(composed, dict) else {}
+
+
+def run(name: str, action: Callable[[dict[str, Any]], None]) -> None:
+    """Run a Hydra command line: `key=value` overrides, `-m` for several runs, `--cfg job`, `--help`.
+
+    Args:
+        name: entry file in conf/.
+        action: called with each resolved configuration.
+    """
+    arguments = sys.argv[1:]
+    multirun = {"-m", "--multirun"} & set(arguments)
+    try:
+        if not multirun:
+            compose(name, [argument for argument in arguments if not argument.startswith("-")] if not _takes_values(arguments) else [])
+        _hydra(name, action)
+    except GeoLangBindError as error:
+        fail(error)
+
+
+def fail(error: GeoLangBindError) -> NoReturn:
+    """Print a user's failure on stderr and leave with its exit code."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escape(str(error))}")
+    raise SystemExit(error.exit_code)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _hydra(name: str, action: Callable[[dict[str, Any]], None]) -> None:
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    def job(config: DictConfig) -> None:
+        try:
+            plain = OmegaConf.to_container(config, resolve=True)
+            action({str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {})
+        except GeoLangBindError as error:
+            fail(error)  # inside Hydra, which would print a traceback of its own
+
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
+
+
+def _takes_values(arguments: Sequence[str]) -> bool:
+    """Options such as `--package model` bring a bare word that is no override; Hydra checks those lines itself."""
+    return bool({"--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"} & set(arguments))
+
+
+def _keys(tree: Any, prefix: str = "") -> set[str]:  # noqa: ANN401 - any node of a configuration
+    if not isinstance(tree, dict):
+        return set()
+    found = set()
+    for key, value in tree.items():
+        found |= {f"{prefix}{key}"} | _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def _check(overrides: Sequence[str], known: set[str], groups: Sequence[str]) -> None:
+    for override in overrides:
+        key, sign, _ = override.partition("=")
+        if not sign:
+            raise SettingsError(f"'{override}' is not of the form key=value")
+        if key.startswith(("+", "~", "hydra")) or key in known or key in groups:
+            continue
+        near = get_close_matches(key, [*known, *groups], 1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; keys are {', '.join(sorted(k for k in known if '.' not in k))}"
+        raise SettingsError(f"unknown setting '{key}'{hint}")

@@ -1,0 +1,236 @@
+"""The model as users hold it: towers, tokenizer, statistics. Load it, encode images of any sensor, encode text, save it."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geolangbind import checkpoint
+from geolangbind.errors import CheckpointError, DataError, SensorError
+from geolangbind.models.encoder import VisionConfig, VisionEncoder
+from geolangbind.models.text import TextConfig
+from geolangbind.models.two_tower import TwoTower
+from geolangbind.sensors import ChannelSet, Unit, channel_set, get_sensor
+from geolangbind.sensors.units import to_canonical
+from geolangbind.statistics import Statistics
+from geolangbind.tokenizer import TextTokenizer, tokenizer_from_json, words_of
+
+
+@dataclass
+class GeoLangBind:
+    """An image-text model for many sensors.
+
+    Attributes:
+        towers: both towers (a torch module).
+        tokenizer: None only for random models whose tokenizer was not fetched.
+        statistics: how each physical kind is normalised.
+        trained_sensors: sensors seen in training.
+        trained_words: words the text tower has seen; empty when it was pretrained on the web.
+        gsd_m: ground sampling distances seen in training, in metres.
+        parents: models this one comes from.
+        provenance: how it was made.
+        heads: MaKA projectors by tensor name, kept for continued training.
+    """
+
+    towers: TwoTower
+    tokenizer: TextTokenizer | None
+    statistics: Statistics
+    trained_sensors: tuple[str, ...] = ()
+    trained_words: frozenset[str] = frozenset()
+    gsd_m: tuple[float, ...] = ()
+    parents: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    heads: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def vision(self) -> VisionEncoder:
+        """The image tower; call it with normalised images and wavelengths."""
+        return self.towers.vision
+
+    def eval(self) -> Self:
+        """Switch both towers to inference."""
+        self.towers.eval()
+        return self
+
+    @torch.no_grad()
+    def encode_image(
+        self,
+        image: Tensor | NDArray[Any],
+        *,
+        sensor: str | None = None,
+        bands: Sequence[str] | None = None,
+        unit: str | None = None,
+        gsd_m: float | None = None,
+        valid: Tensor | None = None,
+        wavelengths_um: Sequence[float] | Tensor | None = None,
+    ) -> Tensor:
+        """Encode images to unit vectors.
+
+        Args:
+            image: (C, H, W) or (B, C, H, W), in `unit`; with `wavelengths_um` instead of a sensor, already normalised.
+            sensor: name or YAML file of the sensor.
+            bands: band names in the image's order. Needed unless the image has exactly one band and so has the sensor.
+            unit: what the values mean, after any scale and offset; see `geolangbind.sensors.Unit`.
+            gsd_m: metres per pixel, to warn when it is far from what the model was trained on.
+            valid: (H, W) or (B, H, W) bool, False where there is no data.
+            wavelengths_um: one per channel, for models that know wavelengths only.
+
+        Returns:
+            (B, D) float32 unit vectors.
+
+        Raises:
+            SensorError: sensor, bands or wavelengths are missing or wrong.
+            UnitError: the unit is missing, unknown or one the model was never taught.
+            DataError: the pixels cannot be used.
+        """
+        pixels = torch.as_tensor(np.asarray(image) if not isinstance(image, Tensor) else image).float()
+        pixels = pixels.unsqueeze(0) if pixels.ndim == 3 else pixels
+        if pixels.ndim != 4:
+            raise DataError(f"an image must be (C, H, W) or (B, C, H, W), got shape {tuple(pixels.shape)}")
+        if valid is not None and valid.ndim == 2:
+            valid = valid.expand(len(pixels), -1, -1)
+        if sensor is None:
+            return self.encode_channels(pixels, ChannelSet(_floats(wavelengths_um)), valid)
+        record = get_sensor(sensor)
+        if unit is None:
+            raise SensorError(f"say in which unit the image is (unit=...); {record.name} products hold {record.unit}")
+        if bands is None and len(record.bands) > 1:
+            raise SensorError(f"say which bands of {record.name} these are, in order (bands=[...]); a count is never taken as an order")
+        chosen = record.select(bands=bands) if bands is not None else record.bands
+        if valid is not None:
+            pixels = torch.where(valid.unsqueeze(1), pixels, 0.0)
+        values, canonical = to_canonical(pixels.numpy(), Unit.parse(unit))
+        return self.encode_physical(
+            torch.from_numpy(values), channel_set(record, chosen, canonical), record.name, [band.name for band in chosen], valid, gsd_m
+        )
+
+    @torch.no_grad()
+    def encode_physical(
+        self,
+        image: Tensor,
+        channels: ChannelSet,
+        sensor: str,
+        bands: Sequence[str],
+        valid: Tensor | None = None,
+        gsd_m: float | None = None,
+    ) -> Tensor:
+        """Encode (B, C, H, W) float32 images in canonical units, as `read_raster` and `Batch` hold them; see `encode_image`."""
+        if len(channels) != image.shape[1]:
+            raise SensorError(f"image has {image.shape[1]} channels but {len(channels)} bands were named; name one per channel")
+        if gsd_m and self.gsd_m and not min(self.gsd_m) / 4 <= gsd_m <= max(self.gsd_m) * 4:
+            warnings.warn(f"{gsd_m:g} m pixels; the model was trained on {min(self.gsd_m):g}-{max(self.gsd_m):g} m", stacklevel=3)
+        normalized, _ = self.statistics.normalize(image, channels, sensor, bands)
+        return self.encode_channels(normalized, channels, valid)
+
+    @torch.no_grad()
+    def encode_channels(self, image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
+        """Encode normalised (B, C, H, W) images to (B, D) unit vectors."""
+        device = self.towers.logit_bias.device
+        return self.towers.image_vectors(image.to(device), channels, None if valid is None else valid.to(device))[0]
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Encode B texts to (B, D) float32 unit vectors.
+
+        Raises:
+            CheckpointError: the model has no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise CheckpointError("this model has no tokenizer; load it from a folder that holds tokenizer.json")
+        return self.towers.text_vectors(self.tokenizer(texts).to(self.towers.logit_bias.device))
+
+    def unknown_words(self, texts: Sequence[str]) -> list[str]:
+        """Words of `texts` that a text tower trained from scratch never saw; empty for one pretrained on the web."""
+        if not self.trained_words:
+            return []
+        return sorted({word for text in texts for word in words_of(text)} - self.trained_words)
+
+    def config(self) -> dict[str, Any]:
+        """Everything `config.json` says."""
+        vision = dataclasses.asdict(self.vision.config)
+        convention = {"convention": "native-1" if vision.pop("kinds") else "wavelengths-only", "mean_over_channels": vision.pop("mean_over_channels")}
+        return {
+            "architecture": {"vision": vision, "text": dataclasses.asdict(self._text_config())},
+            "channel_code": convention,
+            "statistics": self.statistics.to_json(),
+            "preprocessing": {"image_size": vision["image_size"], "gsd_m": list(self.gsd_m)},
+            "tokenizer": self.tokenizer.settings() if self.tokenizer else None,
+            "trained_sensors": sorted(self.trained_sensors),
+            "trained_words": sorted(self.trained_words),
+            "parents": self.parents,
+            "provenance": self.provenance,
+        }
+
+    def _text_config(self) -> TextConfig:
+        text, block = self.towers.text, self.towers.text.transformer.resblocks[0]
+        ratio = block.mlp.c_fc.out_features / text.width
+        return TextConfig(
+            text.vocab_size, text.context_length, text.width, len(text.transformer.resblocks), text.heads, ratio, text.output_dim
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a model folder; replaces one that exists. Returns its path.
+
+        Raises:
+            CheckpointError: the model has no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise CheckpointError("a model without tokenizer cannot be saved; build it with one")
+        tensors = {**self.towers.state_dict(), **self.heads}
+        config = self.config()
+        checkpoint.write_model(Path(folder), tensors, config, self.tokenizer.to_json(), _card(config))
+        return Path(folder)
+
+
+def load(path: str | Path) -> GeoLangBind:
+    """Load a model folder, or the model of a run folder, in inference mode.
+
+    Raises:
+        CheckpointError: there is none, or its weights do not fit its configuration; every mismatch is listed.
+    """
+    folder = checkpoint.find_model(path)
+    config = checkpoint.read_config(folder)
+    try:
+        code, architecture = config["channel_code"], config["architecture"]
+        flags = {"kinds": code["convention"] == "native-1", "mean_over_channels": code["mean_over_channels"]}
+        vision = VisionConfig(**{**architecture["vision"], "stem": tuple(architecture["vision"]["stem"])}, **flags)
+        towers = TwoTower(vision, TextConfig(**architecture["text"]))
+        tokenizer = tokenizer_from_json((folder / checkpoint.TOKENIZER).read_text(encoding="utf-8"), config["tokenizer"])
+        statistics = Statistics.from_json(config["statistics"])
+        told = [config[key] for key in ("trained_sensors", "trained_words", "parents", "provenance")]
+    except (KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"{folder} is incomplete or damaged: {error!r}") from None
+    tensors = checkpoint.read_tensors(folder)
+    heads = {name: tensor for name, tensor in tensors.items() if name.startswith("maka.")}
+    weights = {name: tensor for name, tensor in tensors.items() if name not in heads}
+    if lines := checkpoint.mismatches(towers.state_dict(), weights):
+        raise CheckpointError(f"weights of {folder} do not fit its config.json, {len(lines)} differences:\n" + "\n".join(lines))
+    towers.load_state_dict(weights)
+    gsd_m = tuple(config["preprocessing"]["gsd_m"])
+    return GeoLangBind(towers, tokenizer, statistics, tuple(told[0]), frozenset(told[1]), gsd_m, told[2], told[3], heads).eval()
+
+
+def _floats(wavelengths_um: Sequence[float] | Tensor | None) -> tuple[float, ...]:
+    if wavelengths_um is None:
+        raise SensorError("say what the channels are: sensor=, bands= and unit=, or wavelengths_um= for an image that is normalised already")
+    return tuple(float(value) for value in wavelengths_um)
+
+
+def _card(config: Mapping[str, Any]) -> str:
+    kinds = "\n".join(f"| {kind} | {entry['transform']} |" for kind, entry in config["statistics"]["kinds"].items())
+    sensors = ", ".join(config["trained_sensors"]) or "none"
+    return (
+        "---\nlibrary_name: geolangbind\npipeline_tag: zero-shot-image-classification\n---\n\n"
+        f"# A geolangbind model\n\nSensors seen in training: {sensors}.\n\n"
+        f"| physical kind at the input | transform before normalisation |\n| --- | --- |\n{kinds}\n\n"
+        "Load it with `geolangbind.load(folder)`. Statistics, tokenizer, parents and provenance are in config.json.\n"
+    )

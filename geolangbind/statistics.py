@@ -1,0 +1,165 @@
+"""How pixel values are normalised: statistics per physical kind, saved with the weights and read back from them.
+
+Values in canonical units are first brought to a scale on which differences mean the same everywhere (reflectance: its logarithm;
+elevation: height above the image's own mean, compressed), then shifted and divided. For reflectance and temperature, mean and
+deviation are curves over wavelength, linear between their centres and held at the ends, so that a sensor never seen in training is
+normalised too; sensors seen in training have exact values per band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geolangbind.errors import CheckpointError, UnitError
+from geolangbind.sensors.channels import ChannelSet
+
+_LOG_FLOOR = 0.02  # reflectance below 2 % differs mostly by noise and haze
+_RELIEF_UNIT_M = 5.0  # heights well above it are compressed: a house still counts beside a mountain
+_TRANSFORMS = {"reflectance_toa": "log", "reflectance_surface": "log", "elevation": "relief", "height": "relief"}
+
+
+@dataclass(frozen=True)
+class KindStatistics:
+    """Statistics of one physical kind, after its transform.
+
+    Attributes:
+        transform: "identity", "log" (log of value + 0.02) or "relief" (asinh of height above the image's mean over 5 m).
+        wavelengths_um: ascending centres of the curve in µm; (0,) for kinds without wavelength.
+        mean: one per centre.
+        std: one per centre.
+    """
+
+    transform: str
+    wavelengths_um: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.transform not in ("identity", "log", "relief"):
+            raise CheckpointError(f"unknown transform '{self.transform}' in the statistics; known are identity, log, relief")
+        if not len(self.wavelengths_um) == len(self.mean) == len(self.std) > 0 or min(self.std) <= 0:
+            raise CheckpointError("statistics need as many means and positive deviations as wavelengths")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a model.
+
+    Attributes:
+        kinds: per physical kind.
+        bands: (mean, std) per sensor and band seen in training, for exact normalisation. Keys are "sensor/kind", so that one sensor
+            may come in several units.
+    """
+
+    kinds: Mapping[str, KindStatistics] = field(default_factory=dict)
+    bands: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Statistics:
+        """Rebuild from `to_json`.
+
+        Raises:
+            CheckpointError: fields are missing or unknown.
+        """
+        try:
+            kinds = {
+                name: KindStatistics(kind["transform"], tuple(kind["wavelengths_um"]), tuple(kind["mean"]), tuple(kind["std"]))
+                for name, kind in data["kinds"].items()
+            }
+            bands = {key: {band: (float(mean), float(std)) for band, (mean, std) in rows.items()} for key, rows in data["bands"].items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the statistics in config.json are damaged: {error!r}") from None
+        return cls(kinds, bands)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and dictionaries, for `config.json`."""
+        bands = {key: {band: list(pair) for band, pair in rows.items()} for key, rows in self.bands.items()}
+        return {"kinds": {name: asdict(kind) for name, kind in self.kinds.items()}, "bands": bands}
+
+    def joined(self, other: Statistics) -> Statistics:
+        """These statistics plus what only `other` knows; what both know stays as here, so that a child keeps its parent's scale."""
+        return Statistics({**other.kinds, **self.kinds}, {**other.bands, **self.bands})
+
+    def normalize(self, image: Tensor, channels: ChannelSet, sensor: str, bands: Sequence[str]) -> tuple[Tensor, str]:
+        """Normalise one sensor's images.
+
+        Args:
+            image: (B, C, H, W) float32 in canonical units; invalid pixels set to anything finite.
+            channels: C channels with kinds.
+            sensor: name of the sensor.
+            bands: C band names.
+
+        Returns:
+            Normalised float32 images of the same shape, and how: "exact" for a sensor seen in training, else "curve".
+
+        Raises:
+            UnitError: a channel has a kind the model was never taught.
+        """
+        kinds = channels.kinds or ()
+        if missing := sorted(set(kinds) - set(self.kinds)):
+            raise UnitError(
+                f"the model was never taught {', '.join(missing)} (band {bands[kinds.index(missing[0])]} of {sensor}); "
+                f"it knows {', '.join(sorted(self.kinds))}. Convert the values to one of these or train on this kind"
+            )
+        pairs, how = [], "exact"
+        for band, kind, wavelength_um in zip(bands, kinds, channels.wavelengths_um, strict=True):
+            pair = self.bands.get(f"{sensor}/{kind}", {}).get(band)
+            if pair is None:
+                how = "curve"
+                curve = self.kinds[kind]
+                pair = tuple(float(np.interp(wavelength_um, curve.wavelengths_um, values)) for values in (curve.mean, curve.std))
+            pairs.append(pair)
+        mean, std = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
+        return (transform(image, [self.kinds[kind].transform for kind in kinds]) - mean) / std, how
+
+
+def transform(image: Tensor, names: Sequence[str]) -> Tensor:
+    """Apply one transform per channel to (B, C, H, W) float32; channels of one image nearly always share theirs."""
+    if len(set(names)) > 1:
+        return torch.cat([transform(image[:, i : i + 1], [name]) for i, name in enumerate(names)], dim=1)
+    match names[0]:
+        case "log":
+            return (image.clamp_min(0) + _LOG_FLOOR).log_()
+        case "relief":
+            return ((image - image.mean((2, 3), keepdim=True)) / _RELIEF_UNIT_M).asinh()
+        case _:
+            return image
+
+
+def measure(images: Mapping[tuple[str, tuple[str, ...]], tuple[Tensor, ChannelSet]]) -> Statistics:
+    """Measure statistics on sample images.
+
+    All channels of one kind share one deviation (the median over them): a band that is nearly constant, such as cirrus, would
+    otherwise have its noise blown up to the size of a signal.
+
+    Args:
+        images: per (sensor, bands), some images (B, C, H, W) float32 in canonical units, and their channels with kinds.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    exact: dict[str, dict[str, float]] = {}
+    for (sensor, bands), (image, channels) in images.items():
+        kinds = channels.kinds or ()
+        values = transform(image, [transform_of(kind) for kind in kinds])
+        std, mean = torch.std_mean(values, dim=(0, 2, 3))
+        for i, (band, kind, wavelength_um) in enumerate(zip(bands, kinds, channels.wavelengths_um, strict=True)):
+            rows.setdefault(kind, []).append((wavelength_um, float(mean[i]), float(std[i])))
+            exact.setdefault(f"{sensor}/{kind}", {})[band] = float(mean[i])
+    statistics, deviations = {}, {}
+    for kind, points in rows.items():
+        deviations[kind] = max(float(np.median([std for _, _, std in points])), 1e-3)
+        centers = sorted({wavelength_um for wavelength_um, _, _ in points})
+        means = [float(np.mean([mean for w, mean, _ in points if w == center])) for center in centers]
+        statistics[kind] = KindStatistics(transform_of(kind), tuple(centers), tuple(means), (deviations[kind],) * len(centers))
+    bands_json = {key: {band: (mean, deviations[key.split("/")[1]]) for band, mean in rows.items()} for key, rows in exact.items()}
+    return Statistics(statistics, bands_json)
+
+
+def transform_of(kind: str) -> str:
+    """The transform of a physical kind."""
+    return _TRANSFORMS.get(kind, "identity")

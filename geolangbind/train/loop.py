@@ -1,0 +1,160 @@
+"""The training loop: batch, losses, step, log, checkpoint. Everything random is a function of (seed, step)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from geolangbind.data.batch import Batch
+from geolangbind.errors import DataError
+from geolangbind.train.optim import learning_rate
+from geolangbind.train.settings import TrainSettings
+from geolangbind.train.state import save_state
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+    from torch.optim import Optimizer
+
+    from geolangbind.train.tasks import AlignmentTask
+
+
+@dataclass
+class Progressed:
+    """Where a run stands: steps done and the running averages of its weights (empty when none are kept)."""
+
+    step: int
+    average: dict[str, Tensor]
+
+
+def fit(
+    task: AlignmentTask, optimizer: Optimizer, batches: Iterator[Batch], fabric: Fabric, settings: TrainSettings, state: Progressed
+) -> None:
+    """Train from `state.step` to `settings.steps`, in place.
+
+    Args:
+        task: the task itself; it is wrapped for the devices here.
+        optimizer: over its parameters.
+        batches: this rank's batches from `state.step` on.
+        fabric: devices, precision, processes.
+        settings: of the run.
+        state: updated as steps are done.
+
+    Raises:
+        DataError: a loss is not finite; names the step and the sensor. Nothing of that step is applied.
+    """
+    run_dir = Path(settings.run_dir)
+    module, wrapped = fabric.setup(task, optimizer)
+    module.train()
+    trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
+    if settings.ema_decay and not state.average:
+        state.average = {name: parameter.detach().clone() for name, parameter in _trained(task)}
+    with _Log(run_dir, state.step, fabric.is_global_zero) as log, _bar(settings, fabric) as progress:
+        bar = progress.add_task(f"{settings.sensor_group.name:>6}", total=settings.steps, completed=state.step, loss="", rate="")
+        waited = time.perf_counter()
+        for batch in batches:
+            began = time.perf_counter()
+            for group in wrapped.param_groups:
+                group["lr"] = learning_rate(state.step, settings.steps, settings.optim)
+            losses = _step(module, wrapped, fabric.to_device(batch), trained, settings, state.step, fabric)
+            task.clamp_temperature()
+            state.step += 1
+            _average(task, state, settings.ema_decay)
+            ended = time.perf_counter()
+            row = {"step": state.step, "sensor": batch.sensor, "modality": batch.modality, **losses, "lr": wrapped.param_groups[0]["lr"]}
+            row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
+            log.write(row)
+            progress.update(bar, completed=state.step, loss=f"loss {losses['loss']:.3f}", rate=f"{row['samples_per_s']:.0f}/s")
+            if state.step % settings.checkpoint_every == 0 and state.step < settings.steps and fabric.is_global_zero:
+                log.flush()
+                notes = {"seen_words": sorted(task.seen_words)}
+                save_state(run_dir, state.step, task, optimizer, state.average, notes, settings.keep_checkpoints)
+            waited = ended
+
+
+def _step(
+    module: Any,  # noqa: ANN401 - Fabric's wrappers have no public types
+    optimizer: Any,  # noqa: ANN401
+    batch: Batch,
+    trained: list[torch.nn.Parameter],
+    settings: TrainSettings,
+    step: int,
+    fabric: Fabric,
+) -> dict[str, float]:
+    torch.manual_seed((settings.seed * 1_000_003 + step) * 4099 + fabric.global_rank)
+    losses = module(batch, torch.Generator().manual_seed(torch.initial_seed()))
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    if not all(map(_finite, values.values())):
+        raise DataError(
+            f"step {step + 1}: loss is not finite ({values}) on a batch of {batch.sensor} ({batch.unit}) with keys {', '.join(batch.keys[:3])}...; "
+            "look at these samples (`geolangbind shards verify`) or lower optim.lr. The last checkpoint is intact"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(losses["loss"])
+    if settings.optim.clip_norm:
+        torch.nn.utils.clip_grad_norm_(trained, settings.optim.clip_norm)
+    optimizer.step()
+    return values
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _trained(task: AlignmentTask) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return ((name, parameter) for name, parameter in task.named_parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def _average(task: AlignmentTask, state: Progressed, decay: float) -> None:
+    if not decay:
+        return
+    # a short memory at first, so that the random start is forgotten
+    weight = 1 - min(decay, state.step / (state.step + 10))
+    names = [name for name, _ in _trained(task)]
+    torch._foreach_lerp_([state.average[name] for name in names], [parameter.data for _, parameter in _trained(task)], weight)
+
+
+def _bar(settings: TrainSettings, fabric: Fabric) -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tail = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[rate]}"))
+    return Progress(*columns, *tail, disable=not (settings.progress and fabric.is_global_zero))
+
+
+class _Log:
+    """`metrics.jsonl` (one row per step) and TensorBoard events; rows beyond the resumed step are dropped."""
+
+    def __init__(self, run_dir: Path, step: int, active: bool) -> None:
+        self.path, self.step, self.active = run_dir / "metrics.jsonl", step, active
+
+    def __enter__(self) -> _Log:
+        if self.active:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            rows = self.path.read_text(encoding="utf-8").splitlines()[: self.step] if self.path.exists() else []
+            self.stream = self.path.open("w", encoding="utf-8")
+            self.stream.writelines(f"{row}\n" for row in rows)
+            self.board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.active:
+            self.stream.close()
+            self.board.close()
+
+    def write(self, row: dict[str, Any]) -> None:
+        if self.active:
+            self.stream.write(json.dumps({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}) + "\n")
+            for name, value in row.items():
+                if isinstance(value, float):
+                    self.board.add_scalar(f"{row['modality']}/{name}" if "/" in name or name in ("loss", "contrastive") else name, value, row["step"])
+
+    def flush(self) -> None:
+        self.stream.flush()

@@ -1,0 +1,205 @@
+"""`geolangbind-train`: the assembly drawing of a training run. Settings in; a run folder with its model out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from geolangbind.checkpoint import WEIGHTS, atomic_path, file_sha256, find_model
+from geolangbind.data.loader import iterate_all, make_loader
+from geolangbind.data.order import MixtureOrder
+from geolangbind.data.shards import ShardSet, Stream
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.model import GeoLangBind, load
+from geolangbind.models import zoo
+from geolangbind.statistics import Statistics, measure
+from geolangbind.teachers import Teacher, load_teacher
+from geolangbind.train.loop import Progressed, fit
+from geolangbind.train.optim import build_optimizer
+from geolangbind.train.settings import SensorGroup, TrainSettings, from_config
+from geolangbind.train.state import load_state, newest_state
+from geolangbind.train.tasks import AlignmentTask
+
+_MEASURED_SAMPLES = 256
+
+
+def main() -> None:
+    """Entry point of `geolangbind-train`."""
+    from geolangbind import hydra_entry
+
+    hydra_entry.run("train", lambda config: print_result(train(from_config(config))))
+
+
+def print_result(folder: Path) -> None:
+    """Say where the model is and what to type next."""
+    from rich.console import Console
+
+    Console(highlight=False).print(f"model written to [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+
+
+def train(settings: TrainSettings) -> Path:
+    """Run a training to its end, from its newest checkpoint if it has one.
+
+    Returns:
+        The model folder, `run_dir/model`.
+
+    Raises:
+        GeoLangBindError: settings, data or checkpoint cannot be used.
+    """
+    from lightning.fabric import Fabric
+
+    machine, run_dir = settings.machine, Path(settings.run_dir)
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    fabric = Fabric(
+        accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes, precision=machine.precision
+    )  # fmt: skip
+    fabric.launch()
+    torch.manual_seed(settings.seed)
+
+    shards = ShardSet.open(settings.data)
+    streams, weights = choose_streams(shards, settings.sensor_group)
+    model = start_model(settings.model)
+    model.statistics = model.statistics.joined(measure_streams(streams))
+    teachers = {name: load_teacher(name, choice.source) for name, choice in settings.teachers.choices.items() if choice.source}
+    task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
+    task.maka.load_state_dict(_matching_heads(task, model.heads), strict=False)
+    optimizer = build_optimizer(task, settings.optim)
+
+    state = _resume(run_dir, settings, task, optimizer)
+    _describe(run_dir, settings, shards, teachers)
+    order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
+    cached = [name for name in settings.teachers.choices if name not in teachers]
+    if state.step < settings.steps:
+        batches = make_loader(
+            streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
+            workers=machine.workers, teachers=cached,
+        )  # fmt: skip
+        fit(task, optimizer, batches, fabric, settings, state)
+    if fabric.is_global_zero:
+        finish(model, task, settings, streams, shards, state).save(run_dir / "model")
+    fabric.barrier()
+    return run_dir / "model"
+
+
+def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, ...], list[float]]:
+    """The streams of a sensor group and their shares of the steps.
+
+    Raises:
+        DataError: the shards hold nothing of one of the group's modalities.
+    """
+    streams, weights = [], []
+    for modality, share in group.modalities.items():
+        found = shards.select(modalities=[modality])
+        if not found:
+            raise DataError(f"no {modality} samples in {shards.folder}; leave it out (sensor_group.modalities) or add shards")
+        total = sum(len(stream) for stream in found)
+        streams += found
+        weights += [share * len(stream) / total for stream in found]
+    return tuple(streams), weights
+
+
+def start_model(source: str) -> GeoLangBind:
+    """A random model of a named size, or the model of a folder, ready for training."""
+    if source in zoo.SIZES:
+        return zoo.build(source, tokenizer=zoo.fetch_tokenizer(source))
+    if not Path(source).exists():
+        raise SettingsError(f"model '{source}' is neither a folder nor a size; sizes are {', '.join(zoo.SIZES)}")
+    model = load(source)
+    model.parents = [{"path": source, "sha256": file_sha256(find_model(source) / WEIGHTS), "role": "start"}]
+    return model
+
+
+def measure_streams(streams: tuple[Stream, ...]) -> Statistics:
+    """Statistics of the first few hundred samples of each stream (shards are shuffled when written)."""
+    images = {}
+    for stream in streams:
+        batches = list(islice(iterate_all(stream, 64), _MEASURED_SAMPLES // 64))
+        images[stream.sensor, stream.bands, batches[0].unit] = (torch.cat([batch.image for batch in batches]), batches[0].channels)
+    return measure(images)
+
+
+def feature_shapes(settings: TrainSettings, streams: tuple[Stream, ...], teachers: Mapping[str, Teacher]) -> dict[str, tuple[int, int]]:
+    """(tokens, width) of each chosen teacher, live or stored.
+
+    Raises:
+        DataError: a teacher has no source and a stream lacks its features.
+    """
+    shapes = {name: (teacher.grid**2, teacher.width) for name, teacher in teachers.items()}
+    for name in settings.teachers.choices.keys() - shapes.keys():
+        for stream in streams:
+            if name not in stream.teachers:
+                raise DataError(
+                    f"the {stream.modality} shards hold no features of teacher '{name}': give teachers.choices.{name}.source, "
+                    f"or run `geolangbind shards add-features {settings.data} --teacher {name}=SOURCE`"
+                )
+        sample = streams[0].read(0, [name])
+        shapes[name] = (sample.features[name].shape[0], sample.features[name].shape[1])
+    return shapes
+
+
+def finish(
+    model: GeoLangBind, task: AlignmentTask, settings: TrainSettings, streams: tuple[Stream, ...], shards: ShardSet, state: Progressed
+) -> GeoLangBind:
+    """The trained model with its averages applied and its origin written down."""
+    with torch.no_grad():
+        parameters = dict(task.named_parameters())
+        for name, value in state.average.items():
+            parameters[name].copy_(value)
+    model.heads = {f"maka.{name}": value for name, value in task.maka.state_dict().items()}
+    model.trained_sensors = tuple(sorted({*model.trained_sensors, *(stream.sensor for stream in streams)}))
+    model.gsd_m = tuple(sorted({*model.gsd_m, *(shard.gsd_m for stream in streams for shard in stream.shards if shard.gsd_m)}))
+    model.trained_words = model.trained_words | task.seen_words
+    model.provenance = {
+        "tool": "geolangbind-train",
+        "version": version("geolangbind"),
+        "sensor_group": settings.sensor_group.name,
+        "steps": state.step,
+        "seed": settings.seed,
+        "data_fingerprint": shards.fingerprint,
+    }
+    return model.eval()
+
+
+def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    own = task.maka.state_dict()
+    found = {name.removeprefix("maka."): value for name, value in heads.items()}
+    return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+
+
+def _resume(run_dir: Path, settings: TrainSettings, task: AlignmentTask, optimizer: torch.optim.Optimizer) -> Progressed:
+    newest = newest_state(run_dir)
+    if newest is None:
+        return Progressed(0, {})
+    if settings.resume == "never":
+        raise SettingsError(f"{run_dir} already holds {newest.name}; continue it (resume=auto), or give another run_dir")
+    told, average = load_state(newest, task, optimizer)
+    task.seen_words.update(told["seen_words"])
+    return Progressed(int(told["step"]), average)
+
+
+def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, Teacher]) -> None:
+    """Keep what is needed to repeat the run: settings, versions, data, teachers, command."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    packages = ("geolangbind", "torch", "timm", "open_clip_torch", "lightning", "webdataset", "numpy")
+    record: dict[str, Any] = {
+        "command": " ".join(sys.argv),
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in packages}},
+        "data": {"folder": str(shards.folder), "fingerprint": shards.fingerprint},
+        "teachers": {name: teacher.identity for name, teacher in teachers.items()},
+    }
+    with atomic_path(run_dir / "run.json") as part:
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(run_dir / "config.yaml") as part:
+        part.write_text(yaml.safe_dump(asdict(settings), sort_keys=False), encoding="utf-8")

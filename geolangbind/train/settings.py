@@ -1,0 +1,215 @@
+"""Typed settings of a training run. They check themselves when built; `conf/` fills them in, the run folder keeps them resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from geolangbind.errors import SettingsError
+from geolangbind.losses import SAME_LABEL
+
+MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SettingsError(message)
+
+
+@dataclass
+class SensorGroup:
+    """Which streams of the shards a run trains on.
+
+    Attributes:
+        name: names the run folder.
+        modalities: share of steps per modality, any positive scale; a modality's streams share by their number of samples.
+    """
+
+    name: str = "all"
+    modalities: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.modalities) - set(MODALITIES))
+        _require(not unknown, f"sensor_group.modalities: unknown {unknown}; modalities are {', '.join(MODALITIES)}")
+        _require(bool(self.modalities) and min(self.modalities.values()) > 0, "sensor_group.modalities: give each a share above 0")
+
+
+@dataclass
+class TeacherChoice:
+    """One MaKA teacher.
+
+    Attributes:
+        source: see `geolangbind.teachers`; empty when its features are in the shards.
+        weight: factor of its matching loss.
+        projector: map student tokens through a wavelength-conditioned projector; False compares them directly (equal width and grid).
+    """
+
+    source: str = ""
+    weight: float = 1.0
+    projector: bool = True
+
+
+@dataclass
+class Teachers:
+    """MaKA (arXiv 2503.06312).
+
+    Attributes:
+        choices: teachers by name; none switches MaKA off.
+        weight: factor of the sum of matching losses.
+        standardize: bring target tokens to zero mean and unit deviation, so that teachers of different scale count alike.
+    """
+
+    choices: dict[str, TeacherChoice] = field(default_factory=dict)
+    weight: float = 1.0
+    standardize: bool = False
+
+
+@dataclass
+class Optim:
+    """AdamW with linear warm-up and cosine decay, both counted in global optimiser steps.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: on matrices only.
+        beta1: AdamW.
+        beta2: AdamW.
+        eps: AdamW.
+        warmup_steps: steps of linear warm-up.
+        final_lr: learning rate at the end, as a share of `lr`.
+        clip_norm: largest gradient norm; 0 switches clipping off.
+    """
+
+    lr: float = 5e-4
+    weight_decay: float = 1e-2
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-6
+    warmup_steps: int = 100
+    final_lr: float = 0.0
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.lr > 0, f"optim.lr is {self.lr}; it must be above 0")
+        _require(0 <= self.final_lr <= 1, f"optim.final_lr is {self.final_lr}; it is a share of lr, between 0 and 1")
+        _require(self.warmup_steps >= 0 and self.clip_norm >= 0, "optim.warmup_steps and optim.clip_norm must not be negative")
+
+
+@dataclass
+class Machine:
+    """Where it runs.
+
+    Attributes:
+        accelerator: as in Lightning Fabric: auto, cpu, cuda.
+        devices: processes per node.
+        num_nodes: nodes.
+        precision: as in Lightning Fabric: 32-true, bf16-mixed, 16-mixed.
+        threads: torch threads per process; 0 leaves torch's choice.
+        workers: loader processes; 0 reads in the training process.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    precision: str = "bf16-mixed"
+    threads: int = 0
+    workers: int = 0
+
+
+@dataclass
+class Augment:
+    """See `geolangbind.data.transforms.Augmentation`."""
+
+    flips: bool = True
+    image_gain: float = 0.2
+    band_gain: float = 0.1
+    contrast: float = 0.1
+    noise: float = 0.02
+
+
+@dataclass
+class TrainSettings:
+    """One training run.
+
+    Attributes:
+        model: a size from the zoo (random weights) or a model or run folder to start from.
+        data: folder of shards with an index.json.
+        run_dir: everything the run writes lies here.
+        steps: global optimiser steps.
+        batch_size: global batch, over all processes.
+        seed: of weights, data order, caption choice and augmentation.
+        resume: "auto" continues from the newest checkpoint in run_dir, "never" starts anew (and refuses a run_dir that has one).
+        train_text: train the text tower too (the base stage); otherwise it is frozen.
+        same_label: what two pairs of one scene class are to each other: negative, ignore or positive.
+        label: label that `same_label` compares.
+        keep_tokens: share of tokens that enter the transformer in training.
+        ema_decay: the saved model is an exponential moving average of the weights; 0 saves the last weights.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: how many to keep.
+        deterministic: bit-identical reruns on one machine.
+        progress: show a progress bar.
+        sensor_group: which sensors.
+        teachers: MaKA.
+        optim: optimiser and schedule.
+        augment: augmentation.
+        machine: devices and precision.
+    """
+
+    model: str = "tiny"
+    data: str = ""
+    run_dir: str = ""
+    steps: int = 1000
+    batch_size: int = 256
+    seed: int = 0
+    resume: str = "auto"
+    train_text: bool = False
+    same_label: str = "negative"
+    label: str = "scene_class"
+    keep_tokens: float = 1.0
+    ema_decay: float = 0.0
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    deterministic: bool = False
+    progress: bool = True
+    sensor_group: SensorGroup = field(default_factory=lambda: SensorGroup(modalities=dict.fromkeys(MODALITIES, 1.0)))
+    teachers: Teachers = field(default_factory=Teachers)
+    optim: Optim = field(default_factory=Optim)
+    augment: Augment = field(default_factory=Augment)
+    machine: Machine = field(default_factory=Machine)
+
+    def __post_init__(self) -> None:
+        _require(self.data != "", "data is empty; give a folder of shards, e.g. data=runs/demo/planet (`geolangbind planet --out DIR` makes one)")
+        _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
+        _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")
+        _require(self.resume in ("auto", "never"), f"resume is '{self.resume}'; use auto or never")
+        _require(self.same_label in SAME_LABEL, f"same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")
+        _require(0 < self.keep_tokens <= 1, f"keep_tokens is {self.keep_tokens}; it is a share, above 0 and at most 1")
+        _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it lies in [0, 1)")
+        _require(self.checkpoint_every > 0 and self.keep_checkpoints > 0, "checkpoint_every and keep_checkpoints must be above 0")
+        masked = bool(self.teachers.choices) and self.keep_tokens < 1
+        _require(not masked, "teachers need all tokens of the student: set keep_tokens=1, or teachers=none")
+
+
+def from_config(config: Mapping[str, Any]) -> TrainSettings:
+    """Build settings from a composed configuration; every unknown key is refused with the nearest known one.
+
+    Raises:
+        SettingsError: unknown keys, values of the wrong type, or an impossible combination.
+    """
+    from difflib import get_close_matches
+
+    from omegaconf import OmegaConf
+    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainSettings), config))
+    except ConfigKeyError as error:
+        known = OmegaConf.structured(TrainSettings)
+        key = str(error.key)
+        near = get_close_matches(key, [str(name) for name in known], 1)
+        raise SettingsError(f"unknown setting '{error.full_key}'" + (f"; did you mean '{near[0]}'?" if near else "")) from None
+    except OmegaConfBaseException as error:
+        raise SettingsError(f"setting '{getattr(error, 'full_key', '?')}': {str(error).splitlines()[0]}") from None
+    if not isinstance(settings, TrainSettings):
+        raise SettingsError("the configuration does not describe a training run")
+    return settings

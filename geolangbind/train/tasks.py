@@ -1,0 +1,149 @@
+"""What a step computes: a batch in, named scalar losses out. Towers, projectors and frozen teachers meet only here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from geolangbind.data.batch import Batch
+from geolangbind.data.transforms import Augmentation, augment
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
+from geolangbind.model import GeoLangBind
+from geolangbind.models.maka import Projector
+from geolangbind.teachers import Teacher
+from geolangbind.tokenizer import words_of
+from geolangbind.train.settings import Teachers, TrainSettings
+
+_MAX_LOGIT_SCALE = math.log(100.0)
+_MAX_CACHED_CAPTIONS = 200_000
+
+
+class AlignmentTask(nn.Module):
+    """Sigmoid image-text alignment with MaKA.
+
+    Args:
+        model: trained in place; its text tower is frozen unless `settings.train_text`.
+        settings: of the run.
+        teachers: live teachers by name; a chosen teacher that is absent here must have its features in the batches.
+        feature_shapes: (tokens, width) of every chosen teacher.
+    """
+
+    def __init__(
+        self,
+        model: GeoLangBind,
+        settings: TrainSettings,
+        teachers: Mapping[str, Teacher],
+        feature_shapes: Mapping[str, tuple[int, int]],
+    ) -> None:
+        super().__init__()
+        if model.tokenizer is None:
+            raise SettingsError("the model has no tokenizer; start from a folder that holds tokenizer.json")
+        self.towers, self.tokenizer, self.statistics = model.towers, model.tokenizer, model.statistics
+        self.settings, self.teachers = settings, dict(teachers)
+        self.augmentation = Augmentation(**vars(settings.augment))
+        self.maka = _projectors(settings.teachers, feature_shapes, self.towers.vision.config.width)
+        self.towers.text.requires_grad_(settings.train_text)
+        self.seen_words: set[str] = set()
+        self._text_cache: dict[str, Tensor] = {}
+
+    def train(self, mode: bool = True) -> AlignmentTask:
+        """Switch modes; a frozen text tower stays in inference mode."""
+        super().train(mode)
+        self.towers.text.train(mode and self.settings.train_text)
+        return self
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of one batch.
+
+        Args:
+            batch: samples of one sensor.
+            generator: source of caption choice and augmentation.
+
+        Returns:
+            `loss` (what to minimise) and its parts, scalars.
+        """
+        image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
+        image, features = augment(image, self._targets(batch), self.augmentation, generator)
+        vectors, output = self.towers.image_vectors(image, batch.channels, batch.valid, self.settings.keep_tokens)
+        text = self._text_vectors(_pick(batch.captions, batch.keys, generator))
+        losses = {"contrastive": self._contrastive(vectors, text, batch)}
+        for name, target in features.items():
+            tokens = self.maka[name](output.features, batch.channels) if name in self.maka else output.features
+            losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
+        matching = [self.settings.teachers.choices[name].weight * losses[f"maka/{name}"] for name in features]
+        losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(matching, torch.zeros(()))
+        return losses
+
+    @torch.no_grad()
+    def clamp_temperature(self) -> None:
+        """Keep the logit scale in [1, 100], as CLIP does."""
+        self.towers.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
+
+    def _targets(self, batch: Batch) -> dict[str, Tensor]:
+        targets = {}
+        for name in self.settings.teachers.choices:
+            if name in batch.features:
+                targets[name] = batch.features[name].float()
+            elif name in self.teachers:
+                targets[name] = self.teachers[name].see(batch.image, batch.channels)
+            else:
+                raise DataError(
+                    f"no features of teacher {name} in the shards and no source to compute them; run `geolangbind shards add-features`"
+                )
+        return targets
+
+    def _text_vectors(self, captions: Sequence[str]) -> Tensor:
+        if self.settings.train_text:
+            self.seen_words.update(word for caption in captions for word in words_of(caption))
+            return self.towers.text_vectors(self._ids(captions))
+        new = sorted(set(captions) - self._text_cache.keys())
+        if new:
+            if len(self._text_cache) > _MAX_CACHED_CAPTIONS:
+                self._text_cache.clear()
+                new = sorted(set(captions))
+            with torch.no_grad():
+                self._text_cache.update(zip(new, self.towers.text_vectors(self._ids(new)).unbind(), strict=True))
+        return torch.stack([self._text_cache[caption] for caption in captions])
+
+    def _ids(self, captions: Sequence[str]) -> Tensor:
+        return self.tokenizer(captions).to(self.towers.logit_bias.device)
+
+    def _contrastive(self, vectors: Tensor, text: Tensor, batch: Batch) -> Tensor:
+        labels = _label_ids(batch.labels.get(self.settings.label), len(batch)) if self.settings.same_label != "negative" else None
+        rows, total = slice(0, len(batch)), len(batch)
+        if torch.distributed.is_available() and torch.distributed.is_initialized() and (world := torch.distributed.get_world_size()) > 1:
+            from torch.distributed.nn.functional import all_gather
+
+            rank = torch.distributed.get_rank()
+            rows, total = slice(rank * len(batch), (rank + 1) * len(batch)), world * len(batch)
+            text = torch.cat(all_gather(text))
+            labels = None if labels is None else torch.cat(all_gather(labels))
+        targets, weights = pair_targets(labels, rows, total, self.settings.same_label)
+        weights = None if weights is None else weights.to(text.device)
+        return sigmoid_contrastive(vectors, text, self.towers.logit_scale.exp(), self.towers.logit_bias, targets.to(text.device), weights)
+
+
+def _projectors(choice: Teachers, shapes: Mapping[str, tuple[int, int]], width: int) -> nn.ModuleDict:
+    wanted = {name: shapes[name] for name, teacher in choice.choices.items() if teacher.projector}
+    return nn.ModuleDict({name: Projector(width, teacher_width, math.isqrt(tokens)) for name, (tokens, teacher_width) in wanted.items()})
+
+
+def _pick(captions: Sequence[Sequence[str]], keys: Sequence[str], generator: torch.Generator) -> list[str]:
+    for key, choices in zip(keys, captions, strict=True):
+        if not choices:
+            raise DataError(f"sample {key} has no caption; image-text training needs at least one")
+    drawn = torch.rand(len(captions), generator=generator).tolist()
+    return [choices[int(share * len(choices))] for choices, share in zip(captions, drawn, strict=True)]
+
+
+def _label_ids(labels: Sequence[object] | None, count: int) -> Tensor:
+    """Stable int64 group numbers, the same on every rank; -1 where a sample has no label."""
+    from zlib import crc32
+
+    if labels is None:
+        return torch.full((count,), -1)
+    return torch.tensor([-1 if label is None else crc32(str(label).encode()) for label in labels])

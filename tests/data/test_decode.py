@@ -1,0 +1,115 @@
+import io
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from geolangbind.data.decode import decode_features, decode_image, decode_mask, encode_features, encode_image, encode_mask
+from geolangbind.errors import DataError
+
+DTYPES = ["u1", "i2", "<u2", ">u2", "i4", "f4", ">f4", "f8"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(hnp.arrays(st.sampled_from(DTYPES).map(np.dtype), hnp.array_shapes(min_dims=3, max_dims=3, max_side=5)))
+def test_npy_round_trip_is_exact_and_readable_by_numpy(image):
+    data = encode_image(image, "npy")
+    np.testing.assert_array_equal(decode_image(data, "npy"), image)
+    np.testing.assert_array_equal(np.load(io.BytesIO(data), allow_pickle=False), image)
+
+
+def test_npy_is_a_view_of_the_bytes_read_only():
+    decoded = decode_image(encode_image(np.ones((2, 3, 4), np.uint16), "npy"), "npy")
+    assert not decoded.flags.owndata
+    assert not decoded.flags.writeable
+
+
+def test_npy_in_fortran_order_and_version_2_is_read():
+    image = np.asfortranarray(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    for version in ((1, 0), (2, 0)):
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, image, version=version)
+        np.testing.assert_array_equal(decode_image(buffer.getvalue(), "npy"), image)
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint16, 5), (np.float32, 1), (np.int16, 2)])
+def test_tif_round_trip_is_exact(dtype, channels):
+    image = np.random.default_rng(0).integers(0, 120, (channels, 7, 5)).astype(dtype)
+    decoded = decode_image(encode_image(image, "tif"), "tif")
+    assert decoded.dtype == dtype
+    np.testing.assert_array_equal(decoded, image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_is_exact_and_channels_come_first(channels):
+    image = np.random.default_rng(0).integers(0, 255, (channels, 7, 5)).astype(np.uint8)
+    data = encode_image(image, "png")
+    np.testing.assert_array_equal(decode_image(data, "png"), image)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size == (5, 7)
+
+
+def test_jpg_is_close():
+    ramp = np.broadcast_to(np.arange(0, 160, 10, dtype=np.uint8), (3, 16, 16))
+    assert np.abs(decode_image(encode_image(ramp, "jpg"), "jpg").astype(int) - ramp).max() <= 4
+
+
+def test_pictures_hold_only_what_they_can():
+    for image in (np.zeros((4, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint16)):
+        with pytest.raises(DataError, match="use npy or tif"):
+            encode_image(image, "png")
+
+
+def test_mask_round_trip_and_refusal():
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    np.testing.assert_array_equal(decode_mask(encode_mask(mask)), mask)
+    with pytest.raises(DataError, match="one 8-bit channel"):
+        decode_mask(encode_image(np.zeros((3, 4, 4), np.uint8), "png"))
+
+
+def test_features_are_fp16_and_refused_when_they_do_not_fit():
+    tokens = np.random.default_rng(0).normal(size=(4, 6))
+    decoded = decode_features(encode_features(tokens))
+    assert decoded.dtype == np.float16
+    np.testing.assert_allclose(decoded, tokens, rtol=1e-3)
+    with np.errstate(over="ignore"), pytest.raises(DataError, match="finite in fp16"):
+        encode_features(np.full((2, 2), 1e6))
+    with pytest.raises(DataError, match=r"\(N, D\)"):
+        encode_features(np.zeros(3))
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("code from data was run",))
+
+
+def test_no_code_is_run_from_data():
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([_Bomb()], dtype=object), allow_pickle=True)
+    for data in (buffer.getvalue(), pickle.dumps(_Bomb())):
+        with pytest.raises(DataError):
+            decode_image(data, "npy")
+
+
+@pytest.mark.parametrize("encoding", ["npy", "png", "jpg", "tif"])
+def test_cut_off_or_foreign_bytes_are_one_clear_error(encoding):
+    whole = encode_image(np.random.default_rng(0).integers(0, 255, (3, 32, 32)).astype(np.uint8), encoding)
+    for data in (b"", b"not an image at all", whole[: len(whole) // 2]):
+        with pytest.raises(DataError, match=encoding):
+            decode_image(data, encoding)
+
+
+def test_palette_pictures_are_refused():
+    buffer = io.BytesIO()
+    Image.new("P", (4, 4)).save(buffer, "PNG")
+    with pytest.raises(DataError, match="palette"):
+        decode_image(buffer.getvalue(), "png")
+
+
+def test_foreign_features_are_refused():
+    with pytest.raises(DataError, match="cannot be read"):
+        decode_features(b"12345678901234")
