@@ -105,6 +105,6 @@ def _check(overrides: Sequence[str], known: set[str], groups: Sequence[str]) -> 
             raise SettingsError(f"'{override}' is not of the form key=value")
         if key.startswith(("+", "~", "hydra")) or key in known or key in groups:
             continue
-        near = get_close_matches(key, [*known, *groups], 1)
+        near = [name for name in sorted(known) if name.endswith(f".{key}")] or get_close_matches(key, [*known, *groups], 1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; keys are {', '.join(sorted(k for k in known if '.' not in k))}"
         raise SettingsError(f"unknown setting '{key}'{hint}")

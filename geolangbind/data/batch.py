@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -82,10 +83,13 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`; copies do not block where the memory is pinned."""
-        planes = {name: getattr(self, name) for name in ("image", "valid", "masks")}
-        move = {name: plane.to(device, non_blocking=True) for name, plane in planes.items() if plane is not None}
+        moved = copy(self)  # not `replace`: checking again would make a GPU wait for the sum
+        for name in ("image", "valid", "masks"):
+            plane = getattr(self, name)
+            object.__setattr__(moved, name, None if plane is None else plane.to(device, non_blocking=True))
         features = {teacher: tokens.to(device, non_blocking=True) for teacher, tokens in self.features.items()}
-        return replace(self, **move, features=features)
+        object.__setattr__(moved, "features", features)
+        return moved
 
     def _first_key(self, flags: Tensor) -> str:
         return self.keys[int(flags.nonzero()[0])]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,12 @@ from geolangbind.errors import DataError
 
 FEATURE_TENSOR = "tokens"
 """Name of the one tensor in a `<key>.<teacher>.safetensors` member."""
+
+
+_UNREADABLE = (
+    ValueError, OSError, OverflowError, SyntaxError, TokenError, MemoryError, RasterioError, Image.DecompressionBombError,
+)  # fmt: skip
+"""What the decoders raise on damaged bytes: numpy parses an npy header as a literal, a flipped size may ask for more than the memory."""
 
 
 def encode_image(image: NDArray[Any], encoding: Encoding) -> bytes:
@@ -63,7 +71,7 @@ def decode_image(data: bytes, encoding: str) -> NDArray[Any]:
                 return _decode_picture(data)
             case _:
                 raise DataError(f"unknown image encoding '{encoding}'")
-    except (ValueError, OSError, SyntaxError, RasterioError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{encoding} image cannot be decoded: {error}") from None
 
 
@@ -104,7 +112,7 @@ def decode_features(data: bytes) -> NDArray[np.float16]:
     """
     try:
         return np.asarray(load_safetensors(data)[FEATURE_TENSOR], dtype=np.float16)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"teacher features cannot be read: {error}") from None
 
 
@@ -117,8 +125,7 @@ def _decode_npy(data: bytes) -> NDArray[Any]:
     shape, fortran_order, dtype = read_header(stream)
     if dtype.hasobject:
         raise DataError("npy holds Python objects; only numbers are read")
-    count = int(np.prod(shape))
-    values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell())
+    values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=stream.tell())
     return values.reshape(shape, order="F" if fortran_order else "C")
 
 

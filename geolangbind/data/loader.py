@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from geolangbind.data.batch import Batch, collate
@@ -98,7 +99,8 @@ def iterate_all(stream: Stream, batch_size: int, *, workers: int = 0, teachers: 
 
 
 def _run(batches: Dataset[Batch | GeoLangBindError], items: range, workers: int) -> Iterator[Batch]:
-    loader = DataLoader(batches, batch_size=None, sampler=items, num_workers=workers)
+    # a generator of its own: else each loader would draw from torch's global one, and a resumed run would differ from an unbroken one
+    loader = DataLoader(batches, batch_size=None, sampler=items, num_workers=workers, generator=torch.Generator())
     for item in loader:
         if isinstance(item, GeoLangBindError):
             raise item

@@ -24,9 +24,7 @@ _UNITS_OF_MODALITY: dict[str, frozenset[Unit]] = {
     "sar": frozenset({Unit.SIGMA0_DB, Unit.SIGMA0_LINEAR, Unit.GAMMA0_DB, Unit.GAMMA0_LINEAR}),
     "dem": frozenset({Unit.ELEVATION_M, Unit.HEIGHT_M}),
 }
-_OPTICAL_UNITS = frozenset(
-    {Unit.REFLECTANCE, Unit.DISPLAY_U8, Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K, Unit.CELSIUS}
-)
+_OPTICAL_UNITS = frozenset({Unit.REFLECTANCE, Unit.DISPLAY_U8, Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K, Unit.CELSIUS})
 _FEET = ("ft", "feet", "foot", "us survey foot", "ftus")
 
 
@@ -87,13 +85,14 @@ def calibrate(layer: Layer, sensor: Sensor, said: Said, where: Path) -> tuple[Ca
     if sensor.rule is ScaleRule.LANDSAT_MTL:
         return _from_mtl(layer, unit, where)
     calibration, note = _by_rule(layer, sensor, unit, scale, offset, where)
-    origin = "as said" if (said.scale, said.offset) != (None, None) else "tags of the file" if scale is not None or offset is not None else note
-    return calibration, f"{unit} = stored * {calibration.scale:g} + {calibration.offset:g} ({origin})"
+    if said.scale is not None or said.offset is not None:
+        note = "as said"
+    elif scale is not None:
+        note = f"scale of the file, {note}" if offset is None else "scale and offset of the file"
+    return calibration, f"{unit} = stored * {calibration.scale:g} + {calibration.offset:g} ({note})"
 
 
-def _by_rule(
-    layer: Layer, sensor: Sensor, unit: Unit, scale: float | None, offset: float | None, where: Path
-) -> tuple[Calibration, str]:
+def _by_rule(layer: Layer, sensor: Sensor, unit: Unit, scale: float | None, offset: float | None, where: Path) -> tuple[Calibration, str]:
     """Fill in the scale and offset that neither the user nor the file said."""
     rule_scale, rule_offset = sensor.scale_of(layer.band)
     guarded = not layer.source.is_integer and scale is None and rule_scale != 1

@@ -105,9 +105,7 @@ def read_raster(
         platform: see `open_raster`.
         window: column, row, width, height in pixels; all if None.
     """
-    reader = open_raster(
-        path, sensor=sensor, bands=bands, unit=unit, scale=scale, offset=offset, nodata=nodata, platform=platform
-    )
+    reader = open_raster(path, sensor=sensor, bands=bands, unit=unit, scale=scale, offset=offset, nodata=nodata, platform=platform)
     return reader.read(window)
 
 

@@ -104,7 +104,7 @@ def _check_tar(
     """Compare one file with its record. Once the hash agrees, members must still lie where the index says."""
     path = folder / name
     try:
-        data = path.read_bytes()
+        data = memoryview(path.read_bytes())
     except OSError as error:
         yield Problem(name, None, f"cannot be read ({error.strerror}); restore it or write the shards again")
         return
@@ -121,7 +121,7 @@ def _check_tar(
     if damaged:
         return
     if hashlib.sha256(data).hexdigest() != sha256:
-        yield Problem(name, None, "its hash is wrong but no sample's bytes are (a tar header was changed); copy the shard again")
+        yield Problem(name, None, "its hash is wrong, but no sample's bytes are (a tar header, or bytes added); copy it again")
         return
     found = _scan(path)
     for key, extension, offset, size, _ in rows:

@@ -227,7 +227,11 @@ def _merge(
         raise DataError(f"no shard for {folder}; write at least one sample")
     _check_unique("shard", [record.file for record in shards])
     # one scene seen by several sensors keeps its key in each of their streams
-    _check_unique("key", [f"{record.layout.sensor}/{key}" for record in shards for key in record.keys])
+    streams: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    for record in shards:
+        streams.setdefault((record.layout.sensor, record.layout.bands, record.layout.unit), []).extend(record.keys)
+    for (sensor, _, _), keys in streams.items():
+        _check_unique(f"{sensor} sample", keys)
     return old, Index(shards, {**(old.provenance if kept else {}), **(provenance or {})})
 
 

@@ -11,8 +11,8 @@ from geolangbind.planet.scene import Scene
 from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp, trees
 
 ROAD = mix({"asphalt": 0.6, "concrete": 0.4}, {"asphalt": 0.45, "concrete": 0.55})
-ROOFS = tuple(mix({name: 1}, {name: 0.8, "grey_roof": 0.2}) for name in ("red_roof", "red_roof", "grey_roof", "grey_roof", "concrete"))
-HALLS = tuple(mix({name: 1}, {name: 0.85, "concrete": 0.15}) for name in ("white_roof", "grey_roof", "grey_roof", "concrete", "concrete", "blue_roof"))
+ROOFS = tuple(mix({name: 1}, {name: 0.8, "grey_roof": 0.2}) for name in ("red_roof", "red_roof", "grey_roof", "grey_roof", "grey_roof", "concrete"))
+HALLS = tuple(mix({name: 1}, {name: 0.85, "concrete": 0.15}) for name in ("white_roof", "grey_roof", "grey_roof", "grey_roof", "concrete", "concrete", "gravel", "blue_roof"))
 
 
 def highway(scene: Scene, rng: np.random.Generator) -> Canvas:
@@ -44,7 +44,7 @@ def industrial(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Big halls, yards of concrete and gravel, tanks, little green."""
     yard = float(rng.random())
     canvas = Canvas(mix({"asphalt": 1 - yard, "concrete": 0.3 + yard, "gravel": 0.6 * yard}, {"asphalt": 0.6, "concrete": 0.4, "soil_a": 0.3}, texture=0.06))
-    green = fractal(rng, 3, 16, 0.6) > rng.uniform(0.2, 1.6)
+    green = fractal(rng, 3, 16, 0.6) > rng.uniform(-0.3, 1.3)
     canvas.paint(green, mix({"grass": 0.7, "soil_a": 0.3}, {"grass": 0.5, "tree": 0.5}, texture=0.1))
     angle = scene.axis.angle_rad
     street = mix({"asphalt": 0.9, "concrete": 0.1}, warm_k=1.0)
@@ -59,10 +59,10 @@ def industrial(scene: Scene, rng: np.random.Generator) -> Canvas:
 
 def residential(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Streets of small houses in gardens."""
-    leafy = float(rng.uniform(0.15, 0.8))
+    leafy = float(rng.uniform(0.35, 0.95))
     gardens = mix({"grass": leafy, "tree": 0.35 * leafy, "concrete": 0.8 * (1 - leafy), "soil_a": 0.15}, {"grass": 0.6, "shrub": 0.3, "asphalt": 0.25}, texture=0.16)
     canvas = Canvas(gardens)
-    trees(rng, canvas, float(rng.uniform(0.04, 0.25)), int(rng.choice([12, 24, 40])))
+    trees(rng, canvas, float(rng.uniform(0.08, 0.35)), int(rng.choice([12, 24, 40])))
     pitch = float(rng.uniform(12, 24))
     houses(
         rng, canvas, scene.axis.angle_rad, (pitch, pitch * float(rng.uniform(0.8, 1.3))), (0.35, 0.8), ROOFS, float(rng.uniform(0.55, 0.9)), None,

@@ -24,7 +24,7 @@ FIELD_KINDS = (GREEN, GREEN_B, YOUNG, BARE, BARE_B, STUBBLE)
 def _field_weights(vigour: float, rng: np.random.Generator) -> list[float]:
     """Return how common each of FIELD_KINDS is: green fields with vigour; scenes differ, neighbours agree."""
     base = np.array([vigour, 0.6 * vigour, 0.35, 0.75 * (1.1 - vigour), 0.55 * (1.1 - vigour), 0.45 * (1.1 - vigour)])
-    return list(base * np.exp(rng.normal(0, 0.9, 6)))
+    return list(base * np.exp(rng.normal(0, 1.2, 6)))
 
 
 def annual(scene: Scene, rng: np.random.Generator) -> Canvas:
@@ -49,14 +49,14 @@ def pasture(scene: Scene, rng: np.random.Generator) -> Canvas:
     grazed = mix({"grass": 0.75, "dry_grass": 0.25}, {"grass": 0.85, "shrub": 0.15})
     mown = mix({"grass": 0.5, "crop_b": 0.5}, {"grass": 0.6, "dry_grass": 0.2, "crop_b": 0.2})
     ids, edge = parcels(rng, scene.axis.angle_rad, (60, float(rng.uniform(120, 330))), (90, 420), float(rng.uniform(8, 34)))
-    brown = 0.05 if rng.random() < 0.65 else 0.35
-    kinds = (GRASS, lush, grazed, mown, YOUNG)
-    canvas.paint_table(ids, parcel_rows(rng, kinds, (1.0, 0.8, 0.5, 0.5, brown), 0.06))
-    if rng.random() < 0.75:
+    brown = 0.05 if rng.random() < 0.55 else 0.45
+    kinds = (GRASS, lush, grazed, mown, YOUNG, BARE)
+    canvas.paint_table(ids, parcel_rows(rng, kinds, (1.0, 0.8, 0.5, 0.5, brown, 0.4 * brown), 0.06, contrast_range=(0.3, 0.9)))
+    if rng.random() < 0.8:
         gaps = smooth(rng, 24) > rng.uniform(-1.0, 0.4)
         canvas.paint((edge < rng.uniform(2.5, 7)) & gaps, HEDGE)
-    if rng.random() < 0.5:
-        trees(rng, canvas, float(rng.uniform(0.01, 0.10)), int(rng.choice([6, 12, 24])))
+    if rng.random() < 0.6:
+        trees(rng, canvas, float(rng.uniform(0.01, 0.16)), int(rng.choice([4, 8, 16, 32])))
     stamp(scene, canvas)
     return canvas
 
@@ -74,7 +74,7 @@ def permanent(scene: Scene, rng: np.random.Generator) -> Canvas:
     weights = np.array([0.8, 1.0, 0.5 + 0.8 * (1 - dry), 0.3 + 0.7 * dry, 0.35, 0.15 + 0.5 * dry, 0.3 * dry]) * np.exp(rng.normal(0, 0.6, 7))
     narrow = float(rng.uniform(18, 45))
     ids, edge = parcels(rng, scene.axis.angle_rad, (narrow, narrow * float(rng.uniform(2.0, 4.5))), (70, 260), float(rng.uniform(0, 24)))
-    canvas.paint_table(ids, parcel_rows(rng, kinds, list(weights), 0.17, stripes=0.45))
+    canvas.paint_table(ids, parcel_rows(rng, kinds, list(weights), 0.12, stripes=0.4))
     if rng.random() < 0.75:
         canvas.paint(edge < rng.uniform(1.5, 4.0), TRACK if rng.random() < 0.75 else GRASS)
     if rng.random() < 0.35:
@@ -105,10 +105,10 @@ def annual_background(scene: Scene, rng: np.random.Generator) -> Canvas:
     canvas = Canvas(GRASS)
     ids, edge = parcels(rng, float(rng.uniform(0, 6.28)), (70, 260), (110, 420), float(rng.uniform(0, 25)))
     weights = np.array([*_field_weights(scene.vigour, rng), 1.2])
-    canvas.paint_table(ids, parcel_rows(rng, (*FIELD_KINDS, GRASS), list(weights), 0.08))
+    canvas.paint_table(ids, parcel_rows(rng, (*FIELD_KINDS, GRASS), list(weights), 0.08, contrast_range=(0.25, 0.85)))
     if rng.random() < 0.5:
         canvas.paint((edge < rng.uniform(2, 6)) & (smooth(rng, 16) > 0), HEDGE)
-    share = float(rng.choice([0.0, 0.06, 0.2, 0.5]))
+    share = float(rng.choice([0.0, 0.06, 0.25, 0.5, 0.85]))
     if share:
         trees(rng, canvas, share, int(rng.choice([2, 4, 8])))
     return canvas

@@ -30,8 +30,8 @@ def forest(scene: Scene, rng: np.random.Generator) -> Canvas:
 
 def herbaceous(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Rough natural vegetation: dry and green grass, shrubs and bare patches blended by fractal noise, no parcels, winding tracks."""
-    dry = float(np.clip(rng.normal(0.85 - 0.6 * scene.vigour, 0.3), 0.02, 1))
-    bare = float(rng.uniform(0, 0.6) * dry)
+    dry = float(np.clip(rng.normal(0.95 - 0.35 * scene.vigour, 0.38), 0.02, 1))
+    bare = float(rng.uniform(0, 0.9) * dry)
     base = {"dry_grass": dry, "grass": 1 - 0.8 * dry, "shrub": float(rng.uniform(0, 0.9)), "soil_a": bare}
     other = {"dry_grass": 0.6 * dry, "grass": 0.9 - 0.8 * dry + 0.1, "shrub": float(rng.uniform(0.1, 1.0)), "soil_b": float(rng.uniform(0, 1)) * bare}
     canvas = Canvas(mix(base, other, texture=float(rng.uniform(0.03, 0.14))))

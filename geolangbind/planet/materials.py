@@ -75,11 +75,11 @@ def _green(scene: Scene, z: Map, chlorophyll: float, water_cm: float, dry: float
     )
 
 
-def _earth(scene: Scene, z: Map, brightness: float) -> Map:
-    """Return a soil: brighter and redder in dry places with red soils."""
+def _earth(scene: Scene, z: Map, brightness: float, pale: float) -> Map:
+    """Return a soil: brighter and redder in dry places with red soils; `pale` is what all soils of the scene share."""
     place = scene.place
     return spectra.soil(
-        brightness=brightness * float(np.exp(0.26 * z[0])) * (1.25 - 0.4 * place.moisture),
+        brightness=brightness * float(np.exp(0.20 * z[0] + 0.30 * pale)) * (1.25 - 0.4 * place.moisture),
         redness=float(np.clip(0.10 + 0.22 * place.soil + 0.25 * z[1], -0.45, 0.8)),
         moisture=float(np.clip(0.2 + 0.35 * place.moisture + 0.25 * z[2] - 0.2, 0.0, 0.9)),
         iron=float(np.clip(0.4 * place.soil + 0.3 * z[3], 0.0, 0.9)),
@@ -99,28 +99,28 @@ def _stone(scene: Scene, z: Map, brightness: float) -> Map:
     )
 
 
-def _spectrum(name: str, scene: Scene, z: Map) -> Map:
+def _spectrum(name: str, scene: Scene, z: Map, pale: float) -> Map:
     match name:
         case "crop_a":
-            return _green(scene, z, 1.0, 0.020, 0.35, 0.60)
+            return _green(scene, z, 1.4, 0.024, 0.35, 0.72)
         case "crop_b":
-            return _green(scene, z, 0.55, 0.014, 0.6, 0.52)
+            return _green(scene, z, 0.8, 0.017, 0.6, 0.63)
         case "grass":
-            return _green(scene, z, 0.80, 0.016, 0.55, 0.52)
+            return _green(scene, z, 1.05, 0.019, 0.5, 0.66)
         case "dry_grass":
-            return spectra.vegetation(0.10 + 0.04 * abs(float(z[0])), 0.001, 0.9, float(np.exp(0.1 + 0.3 * z[1])), 0.42 * float(np.exp(0.18 * z[2])))
+            return spectra.vegetation(0.10 + 0.04 * abs(float(z[0])), 0.001, 0.9, float(np.exp(0.1 + 0.3 * z[1])), 0.52 * float(np.exp(0.2 * z[2] + 0.2 * pale)))
         case "shrub":
-            return _green(scene, z, 0.75, 0.010, 0.75, 0.34)
+            return _green(scene, z, 1.0, 0.013, 0.75, 0.46)
         case "tree":
-            return _green(scene, z, 1.15, 0.016, 0.45, 0.42)
+            return _green(scene, z, 1.6, 0.023, 0.4, 0.62)
         case "tree_b":
-            return _green(scene, z, 1.25, 0.017, 0.5, 0.28)
+            return _green(scene, z, 1.7, 0.023, 0.45, 0.46)
         case "reed":
-            return _green(scene, z, 0.6, 0.015, 0.7, 0.30)
+            return _green(scene, z, 0.8, 0.018, 0.7, 0.40)
         case "soil_a":
-            return _earth(scene, z, 0.19)
+            return _earth(scene, z, 0.19, pale)
         case "soil_b":
-            return _earth(scene, z, 0.26)
+            return _earth(scene, z, 0.26, pale)
         case "sand":
             return spectra.soil(0.40 * float(np.exp(0.2 * z[0])), float(np.clip(0.25 + 0.3 * z[1], -0.1, 0.9)), 0.0, float(np.clip(0.4 * z[2], 0, 0.8)))
         case "rock_a":
@@ -139,8 +139,8 @@ def _water(scene: Scene, z: Map) -> Map:
     """Return the scene's water: rivers and marshes carry more sediment and dissolved matter than the open sea."""
     turbid = {"river": 0.9, "wetland": 0.6, "harbour": 0.3}.get(scene.spec.layout, 0.0)
     return spectra.water(
-        sediment=0.010 * float(np.exp(1.1 * turbid + 1.3 * z[0])),
-        cdom=0.15 * float(np.exp(0.8 * turbid + 0.9 * z[1])),
+        sediment=0.008 * float(np.exp(0.9 * turbid + 1.3 * z[0])),
+        cdom=0.25 * float(np.exp(0.6 * turbid + 0.9 * z[1])),
         algae=0.03 * float(np.exp(0.9 * z[2])),
         glint=0.006 * float(np.exp(0.6 * z[3])),
     )
@@ -154,7 +154,8 @@ def draw_palette(scene: Scene, names: Sequence[str]) -> Map:
     rng = scene.rng("palette")
     z = rng.standard_normal((len(NAMES), 6), np.float32)
     stress = float(rng.uniform(0.38, 0.55))
-    rows = [_spectrum(name, scene, z[NAMES.index(name)]) for name in names]
+    pale = float(rng.standard_normal())
+    rows = [_spectrum(name, scene, z[NAMES.index(name)], pale) for name in names]
     if scene.spec.twist == "stressed":
         rows = [spectra.stressed(row, stress) if MATERIALS[name].cover == 3 else row for name, row in zip(names, rows, strict=True)]
     return np.stack(rows)

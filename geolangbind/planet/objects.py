@@ -46,7 +46,7 @@ class SceneObject:
 
 # kind: (shortest, longest in m, width over length low, high, round, colours)
 _KINDS: dict[str, tuple[float, float, float, float, bool, tuple[str, ...]]] = {
-    "warehouse": (50, 170, 0.35, 0.8, False, ("white", "grey", "grey", "blue", "red", "dark")),
+    "warehouse": (50, 170, 0.35, 0.8, False, ("white", "grey", "grey", "blue", "red", "dark", "dark")),
     "tank": (30, 65, 1.0, 1.0, True, ("white", "grey", "white")),
     "ship": (40, 160, 0.16, 0.26, False, ("white", "red", "blue", "grey", "dark")),
     "aircraft": (35, 60, 0.75, 0.95, False, ("white",)),
@@ -71,7 +71,7 @@ _CONTENT: dict[str, tuple[tuple[str, int, int], ...]] = {
     "permanent": (("farm", -2, 4),),
     "residential": (("block", -4, 6), ("field", -3, 1)),
     "river": (("farm", -1, 3), ("warehouse", -5, 3), ("ship", -4, 2)),
-    "sea": (("ship", -5, 4),),
+    "sea": (("ship", -14, 3),),
     "desert": (("pond", -12, 1),),
     "wetland": (("pond", 2, 7),),
     "harbour": (("ship", 2, 8), ("warehouse", 2, 5)),
@@ -85,14 +85,14 @@ def draw_axis(rng: np.random.Generator, layout: str) -> tuple[float, float, floa
     """Draw angle (rad), offset (m), curvature (1/m) and width (m) of the main line of a scene."""
     angle = float(rng.uniform(0, 2 * math.pi))
     offset = float(rng.uniform(-130, 130))
-    curvature = float(rng.normal(0, 0.0006))
+    curvature = float(rng.normal(0, 0.0005))
     match layout:
         case "highway":
             width = float(rng.uniform(16, 42))
             offset *= 0.9
         case "river":
             width = float(np.exp(rng.uniform(np.log(50), np.log(210))))
-            curvature *= 2.2
+            curvature *= 1.4
         case "harbour" | "beach":
             width, curvature = float(rng.uniform(30, 110)), curvature * (1.5 if layout == "beach" else 0.0)
         case "airport":

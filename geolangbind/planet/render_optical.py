@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
 from geolangbind.planet.materials import draw_palette
 from geolangbind.planet.noise import Map
@@ -39,16 +41,15 @@ def atmosphere(scene: Scene, rng: np.random.Generator) -> tuple[Map, Map]:
     wavelength = WAVELENGTH_UM
     mass = 1 + 1 / np.sin(np.radians(scene.sun_elevation_deg))
     rayleigh = 0.0088 * wavelength**-4.05
-    haze = 0.06 * float(np.exp(rng.normal(0, 0.6)))
+    haze = 0.05 * float(np.exp(rng.normal(0, 0.6))) + (float(rng.uniform(0.1, 0.4)) if rng.random() < 0.13 else 0.0)
     aerosol = haze * (wavelength / 0.55) ** -float(rng.uniform(0.8, 1.6))
-    # 0.46 and 0.14: single-scattering phase functions and air masses of mid latitudes, fitted to water in Sentinel-2 L1C scenes.
-    path = rayleigh * 0.46 * float(np.exp(rng.normal(0, 0.07))) + aerosol * 0.14
-    path = path + 0.012 * np.exp(-(((wavelength - 0.45) / 0.12) ** 2)) * float(rng.uniform(0, 1))
+    # 0.385 and 0.10: single-scattering phase functions and air masses of mid latitudes, fitted to water in Sentinel-2 L1C scenes.
+    path = rayleigh * 0.385 * float(np.exp(rng.normal(0, 0.06))) + aerosol * 0.10
     vapour = float(np.clip(0.35 + 0.9 * scene.place.warmth * scene.place.moisture + 0.25 * rng.normal(), 0.12, 1.6))
     depth = np.zeros_like(wavelength)
-    for center, width, strength in ((0.72, 0.01, 0.05), (0.82, 0.012, 0.05), (0.94, 0.022, 1.0), (1.13, 0.03, 1.1), (1.38, 0.035, 12), (1.88, 0.05, 12), (2.6, 0.12, 4)):
+    for center, width, strength in ((0.72, 0.01, 0.05), (0.82, 0.012, 0.05), (0.94, 0.022, 1.0), (1.13, 0.03, 1.1), (1.38, 0.04, 20), (1.88, 0.05, 20), (2.6, 0.12, 4)):
         depth += strength * np.exp(-(((wavelength - center) / width) ** 2) / 2)
-    depth = depth * vapour * mass / 2.2 * 0.85
+    depth = depth * vapour * mass / 2.2 * 1.7
     depth += 0.25 * np.exp(-(((wavelength - 0.762) / 0.004) ** 2) / 2) + 0.03 * np.exp(-(((wavelength - 0.60) / 0.06) ** 2) / 2) * mass / 2.2
     transmittance = np.exp(-(rayleigh / 2 + aerosol / 6) * mass - depth)
     return np.asarray(path * np.exp(-depth), np.float32), np.asarray(transmittance, np.float32)
@@ -84,15 +85,24 @@ def reflectance(scene: Scene, bands: Sequence[Band], product_level: str, pixels:
         blue = np.array([(band.center_wavelength_um or 0.5) ** -2 for band in bands], np.float32)
         image += (float(rng.normal(0, 0.002)) * blue)[:, None, None]
         image *= np.float32(rng.normal(1, 0.02))
-    noise = np.float32(rng.uniform(0.0004, 0.0014))
-    image += noise * rng.standard_normal(image.shape, np.float32)
+    # Coarse bands come interpolated from fewer, larger detectors: less noise from pixel to pixel.
+    noise = (float(rng.uniform(0.0003, 0.0008)) * gsd_m / native).astype(np.float32)
+    image += noise[:, None, None] * rng.standard_normal(image.shape, np.float32)
     return np.maximum(image, np.float32(1e-4))
 
 
 def display(image: Map, rng: np.random.Generator) -> Map:
     """Return an 8-bit picture (values 0 to 255, float32) of top-of-atmosphere reflectance (3, H, W).
 
-    The stretch is nearly fixed, 0 to 0.275, as in EuroSAT's pictures.
+    The stretch is nearly fixed, 0 to 0.275, as in EuroSAT's pictures, wider for very bright scenes; two thirds of three-channel pictures
+    went through JPEG, as such pictures do.
     """
     low, high = float(rng.normal(0.0, 0.003)), 0.275 * float(np.exp(rng.normal(0, 0.04)))
-    return np.asarray(np.clip(np.round((image - low) / (high - low) * 255), 0, 255), np.float32)
+    quality, compressed = int(rng.integers(75, 96)), rng.random() < 2 / 3
+    high = max(high, float(np.percentile(image, 80)) * float(rng.uniform(0.7, 1.1)))
+    picture = np.clip(np.round((image - low) / (high - low) * 255), 0, 255)
+    if compressed and len(picture) == 3:
+        buffer = io.BytesIO()
+        Image.fromarray(np.moveaxis(picture, 0, -1).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+        picture = np.moveaxis(np.asarray(Image.open(buffer)), -1, 0)
+    return np.asarray(picture, np.float32)

@@ -48,7 +48,10 @@ def parcels(rng: np.random.Generator, angle: float, width_m: tuple[float, float]
     return ids.astype(np.int32), np.minimum(across, along)
 
 
-def parcel_rows(rng: np.random.Generator, kinds: Sequence[Map], weights: Sequence[float], spread: float, stripes: float = 0.0) -> Map:
+def parcel_rows(
+    rng: np.random.Generator, kinds: Sequence[Map], weights: Sequence[float], spread: float, stripes: float = 0.0,
+    contrast_range: tuple[float, float] = (0.35, 1.0),
+) -> Map:
     """Draw the row of every parcel: a blend of two kinds, brighter or darker by `spread`, some with rows of amplitude `stripes`."""
     table = np.stack(kinds)
     chance = np.asarray(weights, float) / sum(weights)
@@ -56,6 +59,10 @@ def parcel_rows(rng: np.random.Generator, kinds: Sequence[Map], weights: Sequenc
     share = (rng.random(PARCEL_IDS) ** 2 * 0.5).astype(np.float32)[:, None]
     rows = table[first] * (1 - share) + table[second] * share
     half = (rows.shape[1] - 6) // 2
+    # Neighbours resemble each other: some scenes are nearly of one colour, in others every parcel differs.
+    common = np.asarray(chance, np.float32) @ table
+    contrast = np.float32(rng.uniform(*contrast_range))
+    rows[:, : 2 * half] = common[: 2 * half] * (1 - contrast) + rows[:, : 2 * half] * contrast
     rows[:, : 2 * half] *= np.exp(rng.normal(0, spread, PARCEL_IDS)).astype(np.float32)[:, None]
     rows[:, 2 * half] = table[first, 2 * half]
     rows[:, 2 * half + 1] += rng.normal(0, 1.0, PARCEL_IDS)

@@ -116,9 +116,7 @@ class Sensor:
             raise SensorError(f"{self.name} has no band '{name}'{hint}; bands are {names(self.bands)}")
         return found
 
-    def select(
-        self, bands: Sequence[str] | None = None, near: Sequence[float] | None = None, tol: float = 0.01
-    ) -> tuple[Band, ...]:
+    def select(self, bands: Sequence[str] | None = None, near: Sequence[float] | None = None, tol: float = 0.01) -> tuple[Band, ...]:
         """Pick bands by name or by wavelength, in the order asked for; all good bands if neither is given.
 
         Args:

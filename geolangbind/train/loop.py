@@ -13,6 +13,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from geolangbind.checkpoint import atomic_path
 from geolangbind.data.batch import Batch
 from geolangbind.errors import DataError
 from geolangbind.train.optim import learning_rate
@@ -139,8 +140,9 @@ class _Log:
             from torch.utils.tensorboard.writer import SummaryWriter
 
             rows = self.path.read_text(encoding="utf-8").splitlines()[: self.step] if self.path.exists() else []
-            self.stream = self.path.open("w", encoding="utf-8")
-            self.stream.writelines(f"{row}\n" for row in rows)
+            with atomic_path(self.path) as part:
+                part.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+            self.stream = self.path.open("a", encoding="utf-8")
             self.board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step)
         return self
 

@@ -32,7 +32,7 @@ class SensorGroup:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.modalities) - set(MODALITIES))
         _require(not unknown, f"sensor_group.modalities: unknown {unknown}; modalities are {', '.join(MODALITIES)}")
-        _require(bool(self.modalities) and min(self.modalities.values()) > 0, "sensor_group.modalities: give each a share above 0")
+        _require(min(self.modalities.values(), default=1) > 0, "sensor_group.modalities: give each a share above 0")
 
 
 @dataclass
@@ -171,7 +171,7 @@ class TrainSettings:
     keep_checkpoints: int = 2
     deterministic: bool = False
     progress: bool = True
-    sensor_group: SensorGroup = field(default_factory=lambda: SensorGroup(modalities=dict.fromkeys(MODALITIES, 1.0)))
+    sensor_group: SensorGroup = field(default_factory=SensorGroup)
     teachers: Teachers = field(default_factory=Teachers)
     optim: Optim = field(default_factory=Optim)
     augment: Augment = field(default_factory=Augment)
@@ -180,6 +180,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _require(self.data != "", "data is empty; give a folder of shards, e.g. data=runs/demo/planet (`geolangbind planet --out DIR` makes one)")
         _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
+        _require(bool(self.sensor_group.modalities), "sensor_group.modalities is empty; choose a group, e.g. sensor_group=rgb")
         _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")
         _require(self.resume in ("auto", "never"), f"resume is '{self.resume}'; use auto or never")
         _require(self.same_label in SAME_LABEL, f"same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")

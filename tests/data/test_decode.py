@@ -1,5 +1,6 @@
 import io
 import pickle
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_cut_off_or_foreign_bytes_are_one_clear_error(encoding):
     for data in (b"", b"not an image at all", whole[: len(whole) // 2]):
         with pytest.raises(DataError, match=encoding):
             decode_image(data, encoding)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(["npy", "png", "jpg", "tif"]), st.integers(0, 10**6), st.integers(1, 255))
+def test_a_wrong_byte_is_decoded_or_refused_never_a_crash(encoding, place, flip):
+    image = np.random.default_rng(0).integers(0, 255, (3, 12, 12)).astype(np.uint8)
+    data = bytearray(encode_image(image, encoding))
+    data[place % len(data)] ^= flip
+    with suppress(DataError):
+        decode_image(bytes(data), encoding)
 
 
 def test_palette_pictures_are_refused():

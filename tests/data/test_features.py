@@ -34,7 +34,7 @@ def test_a_second_teacher_is_added_and_shards_are_not_touched(folder):
 def test_missing_features_say_how_to_make_them(folder):
     (stream,) = ShardSet.open(folder).select(modalities=["sar"])
     assert stream.teachers == ()
-    with pytest.raises(DataError, match="no features of vit.*add-features"):
+    with pytest.raises(DataError, match=r"no features of vit.*add-features"):
         stream.read(0, ["vit"])
 
 

@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 import tarfile
@@ -16,12 +17,14 @@ def _names(path):
     return sorted(item.name for item in path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset closes late
 def test_tars_are_plain_webdataset_tars(folder):
     samples = list(webdataset.WebDataset(str(folder / "rgb-000000.tar"), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == [f"s{n:04d}" for n in range(5)]
     assert json.loads(samples[2]["json"])["captions"] == ["caption 2"]
     assert {"image.png", "json", "mask.png"} <= set(samples[0])
     first = next(iter(webdataset.WebDataset(str(folder / "msi-000000.tar"), shardshuffle=False)))
+    gc.collect()
     assert np.load(io.BytesIO(first["image.npy"]), allow_pickle=False).shape == (4, 6, 8)
 
 
@@ -92,7 +95,7 @@ def test_write_shard_and_write_index_in_any_order(tmp_path, make_sample):
 
 def test_a_finished_folder_is_refused_appended_to_or_overwritten(folder, make_sample):
     before = load_index(folder)
-    with pytest.raises(DataError, match="already has an index.json"):
+    with pytest.raises(DataError, match=r"already has an index\.json"):
         ShardWriter(folder, "msi")
     with ShardWriter(folder, "msi", existing="append") as writer:
         writer.write(make_sample(100))
@@ -108,7 +111,8 @@ def test_a_finished_folder_is_refused_appended_to_or_overwritten(folder, make_sa
 
 def test_appending_a_key_twice_is_refused_and_harms_nothing(folder, make_sample):
     names = _names(folder)
-    with pytest.raises(DataError, match="'sentinel-2-l2a/s0003' is used twice"), ShardWriter(folder, "more", existing="append") as writer:
+    words = "sentinel-2-l2a sample 's0003' is used twice"
+    with pytest.raises(DataError, match=words), ShardWriter(folder, "more", existing="append") as writer:
         writer.write(make_sample(3))
     assert _names(folder) == names
     assert len(ShardSet.open(folder)) == 40
@@ -149,7 +153,7 @@ def test_keys_sensors_bands_and_names_are_checked(tmp_path, make_sample):
         write_shard(tmp_path / "x.tar", [make_sample(1, sensor="sentinel-9")])
     with pytest.raises(SensorError, match="B99"):
         write_shard(tmp_path / "x.tar", [make_sample(1, bands=("B02", "B03", "B04", "B99"))])
-    with pytest.raises(DataError, match="prefix '../x'"), ShardWriter(tmp_path) as writer:
+    with pytest.raises(DataError, match=r"prefix '\.\./x'"), ShardWriter(tmp_path) as writer:
         writer.write(make_sample(1), "../x")
     with pytest.raises(DataError, match="at least 1"):
         ShardWriter(tmp_path, samples_per_shard=0)
@@ -158,10 +162,7 @@ def test_keys_sensors_bands_and_names_are_checked(tmp_path, make_sample):
     assert _names(tmp_path) == []
 
 
-def test_aliases_of_bands_are_refused_with_the_record_names(tmp_path, make_sample):
-    from geolangbind.sensors import get_sensor
-
-    band = next(band for band in get_sensor("sentinel-2-l2a").bands if band.aliases)
-    sample = make_sample(1, bands=(band.aliases[0],), image=np.ones((1, 4, 4), np.uint16))
-    with pytest.raises(DataError, match=band.name):
+def test_other_spellings_of_bands_are_refused_with_the_record_names(tmp_path, make_sample):
+    sample = make_sample(1, bands=("b02",), image=np.ones((1, 4, 4), np.uint16))
+    with pytest.raises(DataError, match=r"\['B02'\], not \['b02'\]"):
         write_shard(tmp_path / "x.tar", [sample])

@@ -1,0 +1,58 @@
+"""Fixtures that several test folders use."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import from_origin
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real rasters and notes beside the repository; tests that need it are skipped where it is absent."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the shared data folder beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tif():
+    """Write a small raster: `tif(path, pixels, names=[...], tags={...}, ...)` returns the path."""
+    return _write_raster
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Write a JPEG or PNG without coordinates: `picture(path, pixels, "PNG")` returns the path."""
+
+    def write(path: Path, pixels, driver: str) -> Path:
+        return _write_raster(path, pixels, driver=driver, crs=None, transform=None)
+
+    return write
+
+
+def _write_raster(
+    path: Path, pixels, *, names=None, crs="EPSG:32631", pixel=10.0, tags=None, band_tags=None, units=None, scaling=None, **profile
+):
+    pixels = np.asarray(pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        profile = {"driver": "GTiff", "dtype": pixels.dtype, "crs": crs, "transform": from_origin(600000, 5000000, pixel, pixel), **profile}
+        with rasterio.open(path, "w", count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], **profile) as file:
+            file.write(pixels)
+            file.update_tags(**(tags or {}))
+            for index, name in enumerate(names or [], start=1):
+                file.set_band_description(index, name)
+            for index, values in enumerate(band_tags or [], start=1):
+                file.update_tags(index, **values)
+            if units:
+                file.units = units
+            if scaling:
+                file.scales, file.offsets = scaling
+    return path
