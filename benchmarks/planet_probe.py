@@ -1,6 +1,6 @@
 """Quality meter of the planet: a simple classifier trained on synthetic chips alone, tested on real EuroSAT chips.
 
-Hand features and logistic regression, seconds to run: it ranks changes of the generator as a trained model does, at a hundredth of the time.
+Hand features and logistic regression: it ranks changes of the generator as a trained model does, in a hundredth of the time.
 Develop on the chips whose file name has an even SHA-1 (the default); the odd half is for the one report at the end (`--half odd`).
 
     python benchmarks/planet_probe.py path/to/eurosat --count 4000 --seeds 2

@@ -1,8 +1,8 @@
 """geolangbind: one embedding model out of many Earth-observation sensors.
 
-    model = geolangbind.load("runs/demo/merged")
-    model.encode_image(chip, sensor="sentinel-2-l2a", bands=["B04", "B03", "B02"], unit="reflectance", gsd_m=10)
-    model.encode_text(["a satellite image of a harbour"])
+model = geolangbind.load("runs/demo/merged")
+model.encode_image(chip, sensor="sentinel-2-l2a", bands=["B04", "B03", "B02"], unit="reflectance", gsd_m=10)
+model.encode_text(["a satellite image of a harbour"])
 """
 
 from typing import TYPE_CHECKING, Any

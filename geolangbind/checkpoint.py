@@ -111,13 +111,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
-    if config.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of format '{FORMAT}' (it says {config.get('format')!r})")
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"{path} is not of format '{FORMAT}' (it says {found!r})")
     if config.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(f"{path} has format version {config.get('format_version')}; this release reads {FORMAT_VERSION}. Upgrade geolangbind")
+        raise CheckpointError(
+            f"{path} has format version {config.get('format_version')}; this release reads {FORMAT_VERSION}. Upgrade geolangbind"
+        )
     return config
 
 

@@ -105,7 +105,7 @@ class GeoLangBind:
             raise SensorError(f"say in which unit the image is (unit=...); {record.name} products hold {record.unit}")
         if bands is None and len(record.bands) > 1:
             raise SensorError(f"say which bands of {record.name} these are, in order (bands=[...]); a count is never taken as an order")
-        chosen = record.select(bands=bands) if bands is not None else record.bands
+        chosen = record.select(bands=bands)
         if valid is not None:
             pixels = torch.where(valid.unsqueeze(1), pixels, 0.0)
         values, canonical = to_canonical(pixels.numpy(), Unit.parse(unit))
@@ -157,9 +157,12 @@ class GeoLangBind:
     def config(self) -> dict[str, Any]:
         """Everything `config.json` says."""
         vision = dataclasses.asdict(self.vision.config)
-        convention = {"convention": "native-1" if vision.pop("kinds") else "wavelengths-only", "mean_over_channels": vision.pop("mean_over_channels")}
+        convention = {
+            "convention": "native-1" if vision.pop("kinds") else "wavelengths-only",
+            "mean_over_channels": vision.pop("mean_over_channels"),
+        }
         return {
-            "architecture": {"vision": vision, "text": dataclasses.asdict(self._text_config())},
+            "architecture": {"vision": vision, "text": dataclasses.asdict(self.towers.text_config)},
             "channel_code": convention,
             "statistics": self.statistics.to_json(),
             "preprocessing": {"image_size": vision["image_size"], "gsd_m": list(self.gsd_m)},
@@ -169,13 +172,6 @@ class GeoLangBind:
             "parents": self.parents,
             "provenance": self.provenance,
         }
-
-    def _text_config(self) -> TextConfig:
-        text, block = self.towers.text, self.towers.text.transformer.resblocks[0]
-        ratio = block.mlp.c_fc.out_features / text.width
-        return TextConfig(
-            text.vocab_size, text.context_length, text.width, len(text.transformer.resblocks), text.heads, ratio, text.output_dim
-        )
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; replaces one that exists. Returns its path.
@@ -221,7 +217,9 @@ def load(path: str | Path) -> GeoLangBind:
 
 def _floats(wavelengths_um: Sequence[float] | Tensor | None) -> tuple[float, ...]:
     if wavelengths_um is None:
-        raise SensorError("say what the channels are: sensor=, bands= and unit=, or wavelengths_um= for an image that is normalised already")
+        raise SensorError(
+            "say what the channels are: sensor=, bands= and unit=, or wavelengths_um= for an image that is normalised already"
+        )
     return tuple(float(value) for value in wavelengths_um)
 
 

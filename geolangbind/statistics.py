@@ -8,7 +8,7 @@ normalised too; sensors seen in training have exact values per band.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -113,10 +113,11 @@ class Statistics:
             if pair is None:
                 how = "curve"
                 curve = self.kinds[kind]
-                pair = tuple(float(np.interp(wavelength_um, curve.wavelengths_um, values)) for values in (curve.mean, curve.std))
+                mean, std = (float(np.interp(wavelength_um, curve.wavelengths_um, values)) for values in (curve.mean, curve.std))
+                pair = (mean, std)
             pairs.append(pair)
-        mean, std = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
-        return (transform(image, [self.kinds[kind].transform for kind in kinds]) - mean) / std, how
+        means, stds = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
+        return (transform(image, [self.kinds[kind].transform for kind in kinds]) - means) / stds, how
 
 
 def transform(image: Tensor, names: Sequence[str]) -> Tensor:
@@ -132,24 +133,34 @@ def transform(image: Tensor, names: Sequence[str]) -> Tensor:
             return image
 
 
-def measure(images: Mapping[tuple[str, tuple[str, ...]], tuple[Tensor, ChannelSet]]) -> Statistics:
+@dataclass(frozen=True)
+class Measured:
+    """Sample images of one stream: (B, C, H, W) float32 in canonical units, and what their channels are."""
+
+    sensor: str
+    bands: tuple[str, ...]
+    image: Tensor
+    channels: ChannelSet
+
+
+def measure(streams: Iterable[Measured]) -> Statistics:
     """Measure statistics on sample images.
 
     All channels of one kind share one deviation (the median over them): a band that is nearly constant, such as cirrus, would
     otherwise have its noise blown up to the size of a signal.
 
     Args:
-        images: per (sensor, bands), some images (B, C, H, W) float32 in canonical units, and their channels with kinds.
+        streams: sample images of each sensor and unit, with the kinds of their channels.
     """
     rows: dict[str, list[tuple[float, float, float]]] = {}
     exact: dict[str, dict[str, float]] = {}
-    for (sensor, bands), (image, channels) in images.items():
-        kinds = channels.kinds or ()
-        values = transform(image, [transform_of(kind) for kind in kinds])
+    for stream in streams:
+        kinds = stream.channels.kinds or ()
+        values = transform(stream.image, [transform_of(kind) for kind in kinds])
         std, mean = torch.std_mean(values, dim=(0, 2, 3))
-        for i, (band, kind, wavelength_um) in enumerate(zip(bands, kinds, channels.wavelengths_um, strict=True)):
+        for i, (band, kind, wavelength_um) in enumerate(zip(stream.bands, kinds, stream.channels.wavelengths_um, strict=True)):
             rows.setdefault(kind, []).append((wavelength_um, float(mean[i]), float(std[i])))
-            exact.setdefault(f"{sensor}/{kind}", {})[band] = float(mean[i])
+            exact.setdefault(f"{stream.sensor}/{kind}", {})[band] = float(mean[i])
     statistics, deviations = {}, {}
     for kind, points in rows.items():
         deviations[kind] = max(float(np.median([std for _, _, std in points])), 1e-3)

@@ -82,7 +82,9 @@ def load_teacher(name: str, source: str) -> Teacher:
         return _timm_teacher(name, source)
     folder = Path(source)
     if not (folder / checkpoint.CONFIG).is_file() and not (folder / "model" / checkpoint.CONFIG).is_file():
-        raise CheckpointError(f"teacher {name}: no such folder '{source}'. Give timm:NAME, timm:NAME@FILE, a teacher folder or a model folder")
+        raise CheckpointError(
+            f"teacher {name}: no such folder '{source}'. Give timm:NAME, timm:NAME@FILE, a teacher folder or a model folder"
+        )
     if (folder / checkpoint.CONFIG).is_file():
         config = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))
         if config.get("format") == _TEACHER_FORMAT:
@@ -108,7 +110,8 @@ def save_teacher(folder: Path, model: nn.Module, config: Mapping[str, Any]) -> N
 def _vit_tokens(model: nn.Module) -> Callable[[Tensor], Tensor]:
     model.eval().requires_grad_(False)
     skip = int(getattr(model, "num_prefix_tokens", 0))
-    return lambda pictures: model.forward_features(pictures)[:, skip:]
+    forward: Callable[[Tensor], Tensor] = model.forward_features  # type: ignore[assignment]  # timm's models, typed as plain modules
+    return lambda pictures: forward(pictures)[:, skip:]
 
 
 def _finish(name: str, model: nn.Module, size_px: int, mean: tuple[float, ...], std: tuple[float, ...], identity: str) -> Teacher:
@@ -124,7 +127,9 @@ def _timm_teacher(name: str, source: str) -> Teacher:
 
     architecture, _, file = source.removeprefix("timm:").partition("@")
     if not timm.is_model(architecture.split(".")[0]):
-        raise CheckpointError(f"teacher {name}: timm has no model '{architecture}'; similar: {timm.list_models(f'*{architecture[:12]}*')[:5]}")
+        raise CheckpointError(
+            f"teacher {name}: timm has no model '{architecture}'; similar: {timm.list_models(f'*{architecture[:12]}*')[:5]}"
+        )
     try:
         model = timm.create_model(architecture, pretrained=not file, num_classes=0, dynamic_img_size=False)
     except (OSError, RuntimeError) as error:

@@ -56,7 +56,9 @@ def clip_tokenizer(merges: int = 48894) -> Tokenizer:
     split = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{_START} $A {_END}", special_tokens=[(t, ids[t]) for t in (_START, _END)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{_START} $A {_END}", special_tokens=[(t, ids[t]) for t in (_START, _END)]
+    )
     return tokenizer
 
 
@@ -94,7 +96,10 @@ class TextTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return int64 ids (B, context_length) of B texts."""
         cleaned = [canonicalize(text) if self.clean == "canonicalize" else " ".join(text.split()) for text in texts]
-        return torch.tensor([encoding.ids for encoding in self.core.encode_batch(cleaned)], dtype=torch.int64).reshape(len(cleaned), -1)
+        ids = [encoding.ids for encoding in self.core.encode_batch(cleaned)]
+        return torch.tensor(ids, dtype=torch.int64).reshape(len(cleaned), self.context_length)
+            len(cleaned), self.context_length
+        )
 
     def to_json(self) -> str:
         """The text of `tokenizer.json`."""
@@ -132,11 +137,11 @@ def tokenizer_from_json(text: str, settings: Mapping[str, Any]) -> TextTokenizer
         CheckpointError: the file is damaged or is not the one the weights were trained with.
     """
     try:
-        tokenizer = TextTokenizer(
-            settings["name"], Tokenizer.from_str(text), int(settings["context_length"]), settings["clean"], int(settings["pad_id"])
-        )
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"tokenizer.json or its settings in config.json are damaged: {error!r}") from None
-    if tokenizer.sha256 != settings["sha256"]:
+        name, clean, expected = settings["name"], settings["clean"], settings["sha256"]
+        context_length, pad_id = int(settings["context_length"]), int(settings["pad_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the tokenizer's settings in config.json are damaged: {error!r}") from None
+    # the file's own bytes, before parsing: another release of `tokenizers` may write the same tokenizer differently
+    if sha256(text.encode()).hexdigest() != expected:
         raise CheckpointError("tokenizer.json is not the one these weights were trained with (its SHA-256 differs from config.json)")
-    return tokenizer
+    return TextTokenizer(name, Tokenizer.from_str(text), context_length, clean, pad_id)

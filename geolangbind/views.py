@@ -4,7 +4,7 @@ Optical channels are chosen by wavelength, never by position or count. Radar, th
 that the three channels carry different physics:
 
     radar      co-polarised, cross-polarised, their ratio, each on a fixed dB range; one polarisation alone is grey
-    thermal    temperature about the image's own mean, +-15 K, grey; display images as they are, grey
+    thermal    the band nearest to 11 µm: temperature about the image's own mean, +-15 K, grey; display images as they are, grey
     elevation  height within the image's own range, slope, hillshade lit from the north-west
 
 Shapes: B batch, C channels, H W pixels.
@@ -26,6 +26,7 @@ _RADAR_RANGE_DB = {"vv": (-25.0, 0.0), "hh": (-25.0, 0.0), "vh": (-32.0, -7.0), 
 _RATIO_RANGE_DB = (0.0, 18.0)
 _THERMAL_SPAN_K = 30.0
 _THERMAL_FROM_UM = 3.0
+_THERMAL_WINDOW_UM = 11.0
 
 
 def rgb_view(image: Tensor, channels: ChannelSet) -> Tensor:
@@ -47,13 +48,18 @@ def rgb_view(image: Tensor, channels: ChannelSet) -> Tensor:
         return _radar(image, channels.kinds)
     if channels.kinds[0] in ("elevation", "height"):
         return _relief(image[:, 0])
-    if channels.wavelengths_um[0] > _THERMAL_FROM_UM:
-        return _thermal(image[:, :1], channels.kinds[0])
-    nearest = [min(range(len(channels)), key=lambda i: abs(channels.wavelengths_um[i] - target)) for target in RGB_UM]
+    if min(channels.wavelengths_um) > _THERMAL_FROM_UM:
+        window = _nearest(channels, _THERMAL_WINDOW_UM)
+        return _thermal(image[:, window : window + 1], channels.kinds[window])
+    nearest = [_nearest(channels, target) for target in RGB_UM]
     picture = image[:, nearest]
     if channels.kinds[nearest[0]].startswith("reflectance"):
         picture = picture / _WHITE_REFLECTANCE
     return picture.clamp(0, 1)
+
+
+def _nearest(channels: ChannelSet, target_um: float) -> int:
+    return min(range(len(channels)), key=lambda i: abs(channels.wavelengths_um[i] - target_um))
 
 
 def _unit(values: Tensor, low: float, high: float) -> Tensor:

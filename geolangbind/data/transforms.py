@@ -70,5 +70,5 @@ def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 def _turn_tokens(tokens: Tensor, turns: int, mirrored: bool) -> Tensor:
     side = math.isqrt(tokens.shape[1])
-    grid = tokens.transpose(1, 2).unflatten(2, (side, side))
+    grid = tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
     return _symmetry(grid, turns, mirrored).flatten(2).transpose(1, 2)

@@ -216,9 +216,7 @@ def _old_index(folder: Path, existing: Existing) -> Index:
     return load_index(folder)
 
 
-def _merge(
-    folder: Path, records: Sequence[ShardRecord], provenance: Mapping[str, Any] | None, existing: Existing
-) -> tuple[Index, Index]:
+def _merge(folder: Path, records: Sequence[ShardRecord], provenance: Mapping[str, Any] | None, existing: Existing) -> tuple[Index, Index]:
     """Return the folder's old index and the one to write."""
     old = _old_index(folder, existing)
     kept = old.shards if existing == "append" else ()

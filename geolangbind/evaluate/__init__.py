@@ -1,0 +1,1 @@
+"""Scores: metrics, prompts, zero-shot classification of shards and of a user's rasters."""

@@ -45,22 +45,31 @@ def main() -> None:
     """Entry point of `geolangbind-evaluate`."""
     from geolangbind import hydra_entry
 
-    hydra_entry.run("evaluate", evaluate)
+    hydra_entry.run("evaluate", lambda config: print_rows(config, evaluate(config)))
 
 
 def evaluate(config: Mapping[str, Any]) -> list[ResultRow]:
-    """Run a composed configuration: measure, print, append to `out/results.jsonl`."""
+    """Run a composed configuration: measure, and append to `out/results.jsonl` (by default in the model folder)."""
     from rich.console import Console
 
     suite = Suite(**config["suite"])
-    console = Console(highlight=False)
-    with console.status(f"suite {suite.name} on {config['model']}"):
+    with Console(stderr=True).status(f"suite {suite.name} on {config['model']}"):
         rows = run_suite(str(config["model"]), load(config["model"]), suite)
-    out = Path(config["out"] or find_model(config["model"]))
-    append_rows(out / "results.jsonl", rows)
-    console.print(render(rows, f"{suite.name}, {config['model']}" + (" (synthetic data)" if rows[0].synthetic else "")))
-    console.print(f"rows appended to {out / 'results.jsonl'}")
+    append_rows(_results_file(config), rows)
     return rows
+
+
+def print_rows(config: Mapping[str, Any], rows: Sequence[ResultRow]) -> None:
+    """Show what was measured and where it was written."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if rows[0].synthetic else "")))
+    console.print(f"rows appended to {_results_file(config)}")
+
+
+def _results_file(config: Mapping[str, Any]) -> Path:
+    return Path(config["out"] or find_model(config["model"])) / "results.jsonl"
 
 
 def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
@@ -74,7 +83,7 @@ def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
     for stream in shards.select(modalities=suite.modalities or None):
         by_modality.setdefault(stream.modality, []).append(stream)
     classes = label_phrases(shards, suite.label)
-    told = {
+    told: dict[str, Any] = {
         "model": source,
         "model_sha256": file_sha256(find_model(source) / WEIGHTS),
         "suite": suite.name,
@@ -88,7 +97,9 @@ def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
     rows = []
     for modality, streams in by_modality.items():
         found = zero_shot(model, streams, classes, suite.label)
-        sensors, bands = (" ".join(dict.fromkeys(values)) for values in ([s.sensor for s in streams], [b for s in streams for b in s.bands]))
+        sensors, bands = (
+            " ".join(dict.fromkeys(values)) for values in ([s.sensor for s in streams], [b for s in streams for b in s.bands])
+        )
         rows.append(
             ResultRow(
                 **told, modality=modality, sensor=sensors, bands=bands, value=found.top1, n=found.n, chance=found.chance, low=found.low,

@@ -45,13 +45,14 @@ def class_vectors(model: GeoLangBind, classes: Mapping[str, Sequence[str]], moda
 
 
 @torch.no_grad()
-def stream_vectors(model: GeoLangBind, stream: Stream, batch_size: int = 128) -> tuple[Tensor, list[Mapping[str, object]]]:
+def stream_vectors(model: GeoLangBind, stream: Stream, batch_size: int = 128) -> tuple[Tensor, list[dict[str, object]]]:
     """Encode every sample of a stream.
 
     Returns:
         (N, D) unit vectors and the labels of each sample.
     """
-    vectors, labels = [], []
+    vectors: list[Tensor] = []
+    labels: list[dict[str, object]] = []
     for batch in iterate_all(stream, batch_size):
         vectors.append(model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid))
         labels += [{task: values[i] for task, values in batch.labels.items()} for i in range(len(batch))]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -91,9 +92,7 @@ class VisionEncoder(nn.Module):
         self.patch_embed = WavelengthPatchEmbed(
             widths[0], config.patch_size, hidden=config.generator_hidden, kinds=config.kinds, mean_over_channels=config.mean_over_channels
         )
-        self.stem = nn.ModuleList(
-            nn.Sequential(nn.GroupNorm(1, a), nn.GELU(), nn.Conv2d(a, b, 3, 2, 1)) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.stem = nn.ModuleList(nn.Sequential(nn.GroupNorm(1, a), nn.GELU(), nn.Conv2d(a, b, 3, 2, 1)) for a, b in pairwise(widths))
         self.pos_embed = nn.Parameter(torch.empty(1, config.grid**2, config.width))
         self.blocks = nn.ModuleList(
             Block(config.width, config.num_heads, config.mlp_hidden / config.width, qkv_bias=True, norm_layer=norm)
@@ -123,7 +122,11 @@ class VisionEncoder(nn.Module):
             mlp_hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
             hidden = state["patch_embed.weight_generator.transformer_encoder.layers.0.linear1.weight"].shape[0]
         except KeyError as missing:
-            raise CheckpointError(f"not a published GeoLangBind trunk: tensor {missing} is absent") from None
+            raise CheckpointError(
+                f"not a published GeoLangBind trunk: tensor {missing} is absent; pass the trunk's tensors, without 'visual.trunk.'"
+            ) from None
+        if width % num_heads:
+            raise CheckpointError(f"num_heads is {num_heads}, which does not divide the trunk's width {width}")
         depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
         config = VisionConfig(
             image_size, patch_size, width, depth, num_heads, mlp_hidden, (), hidden, kinds=False, mean_over_channels=False
@@ -172,10 +175,12 @@ class VisionEncoder(nn.Module):
         _, rows, columns, _ = x.shape
         patch_tokens = x.flatten(1, 2)
         x = patch_tokens + self._positions(rows, columns)
-        mask = None if valid is None else _token_mask(valid, rows, columns)
+        mask = None if valid is None else _token_mask(valid, self.config.stride, rows, columns)
         if self.training and keep_tokens < 1:
             count = max(1, round(keep_tokens * x.shape[1]))
-            kept = torch.rand(x.shape[:2], device=x.device).argsort(1)[:, :count]
+            order = torch.rand(x.shape[:2], device=x.device)
+            # tokens with data first: attention over masked tokens only would be NaN
+            kept = (order if mask is None else order + ~mask).argsort(1)[:, :count]
             x = x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
             mask = None if mask is None else mask.gather(1, kept)
         # (B, 1, 1, N): every query may look at tokens with data only
@@ -189,7 +194,8 @@ class VisionEncoder(nn.Module):
         grid = self.config.grid
         if (rows, columns) == (grid, grid):
             return self.pos_embed
-        return resample_abs_pos_embed(self.pos_embed, [rows, columns], [grid, grid], num_prefix_tokens=0)
+        resampled: Tensor = resample_abs_pos_embed(self.pos_embed, [rows, columns], [grid, grid], num_prefix_tokens=0)
+        return resampled
 
 
 def _channels(image: Tensor, wavelengths_um: Sequence[float] | Tensor | None, channels: ChannelSet | None, kinds: bool) -> ChannelSet:
@@ -219,7 +225,7 @@ def _check_pixels(image: Tensor, valid: Tensor | None, stride: int) -> Tensor | 
     return valid
 
 
-def _token_mask(valid: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, N) bool: tokens that saw at least one valid pixel. If cropping left an image none, all its tokens count."""
-    share = F.adaptive_max_pool2d(valid.float().unsqueeze(1), (rows, columns)).flatten(1) > 0
+def _token_mask(valid: Tensor, stride: int, rows: int, columns: int) -> Tensor:
+    """(B, N) bool: tokens whose own pixels hold a valid one. If cropping left an image none, all its tokens count."""
+    share = F.max_pool2d(valid.float().unsqueeze(1), stride, ceil_mode=True)[:, :, :rows, :columns].flatten(1) > 0
     return share | ~share.any(1, keepdim=True)

@@ -21,6 +21,7 @@ class TwoTower(nn.Module):
 
     def __init__(self, vision: VisionConfig, text: TextConfig) -> None:
         super().__init__()
+        self.text_config = text
         self.vision = VisionEncoder(vision)
         self.text = build_text_tower(text)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))

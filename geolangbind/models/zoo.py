@@ -61,7 +61,9 @@ def build(name: str, *, tokenizer: TextTokenizer | None = None) -> GeoLangBind:
     """
     size = get_size(name)
     if tokenizer is None and size.tokenizer_repo is None:
-        tokenizer = TextTokenizer(f"clip-bpe-{size.text.vocab_size}", clip_tokenizer(_TINY_MERGES), size.text.context_length, "canonicalize")
+        tokenizer = TextTokenizer(
+            f"clip-bpe-{size.text.vocab_size}", clip_tokenizer(_TINY_MERGES), size.text.context_length, "canonicalize"
+        )
     towers = TwoTower(size.vision, size.text)
     return GeoLangBind(towers, tokenizer, Statistics()).eval()
 

@@ -14,6 +14,7 @@ from geolangbind.planet.noise import GRID, Map
 Mask = NDArray[np.bool_]
 _COUNT = len(NAMES)
 _EXTRA = 6
+_WATER, _SNOW = MATERIALS["water"].cover, MATERIALS["snow"].cover
 COVER, ROUGH, WARM, TEXTURE, STRIPE_U, STRIPE_V = range(2 * _COUNT, 2 * _COUNT + _EXTRA)
 """Columns of a cell's row after its two mixtures: mask class, backscatter offset in dB, warmth offset in K, shading, rows along u and v."""
 
@@ -87,18 +88,22 @@ class Canvas:
         self.cells = ids + self._count if mask is None else np.where(mask, ids + self._count, self.cells)
         self._count += len(rows)
 
-    def ground(self, blend: Map, speckle: Map, stripes: Sequence[Map]) -> Ground:
+    def ground(self, blend: Map, speckle: Map, stripes: Sequence[Map], least_texture: float = 0.0) -> Ground:
         """Freeze the canvas.
 
         Args:
             blend: (GRID, GRID) noise of unit spread that goes from mixture a to b.
             speckle: (GRID, GRID) noise of unit spread for light and shade.
             stripes: two (GRID, GRID) waves of unit amplitude, rows along u and along v.
+            least_texture: amplitude of light and shade of all ground but water and snow, whose own is less.
         """
         table = np.concatenate(self._rows)
         extra = table[:, 2 * _COUNT :][self.cells]
         share = 0.5 + 0.3 * blend + extra[..., STRIPE_U - COVER] * stripes[0] + extra[..., STRIPE_V - COVER] * stripes[1]
         share = np.clip(share, 0, 1, dtype=np.float32)
+        cover = extra[..., 0].astype(np.uint8)
+        rough = (cover != _WATER) & (cover != _SNOW)
+        texture = np.maximum(extra[..., TEXTURE - COVER], np.float32(least_texture) * rough)
         seen = np.zeros(len(table), bool)
         seen[self.cells.ravel()] = True
         used = np.flatnonzero((table[seen, :_COUNT] + table[seen, _COUNT : 2 * _COUNT]).max(axis=0) > 0)
@@ -110,8 +115,8 @@ class Canvas:
         return Ground(
             names=tuple(NAMES[i] for i in used),
             fractions=fractions,
-            cover=extra[..., 0].astype(np.uint8),
+            cover=cover,
             rough_db=extra[..., ROUGH - COVER],
             warm_k=extra[..., WARM - COVER],
-            light=np.clip(1 + extra[..., TEXTURE - COVER] * speckle, 0.35, 1.8, dtype=np.float32),
+            light=np.clip(1 + texture * speckle, 0.35, 1.8, dtype=np.float32),
         )

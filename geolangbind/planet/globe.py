@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Waves (wave vector x, y, z in cycles per radius, phase, amplitude) on the unit sphere: fixed numbers, so the planet is always the same one.
-_LAND = ((1.1, 0.4, 0.6, 0.3, 1.0), (-0.7, 1.9, 0.8, 1.7, 0.8), (2.3, -1.1, 1.9, 4.1, 0.5), (-3.1, 2.7, 3.3, 2.2, 0.35), (5.3, 4.1, -4.7, 0.9, 0.2))
+# Waves on the unit sphere: wave vector x, y, z in half cycles per radius, phase, amplitude. Fixed, so the planet is always the same one.
+_LAND = (
+    (1.1, 0.4, 0.6, 0.3, 1.0),
+    (-0.7, 1.9, 0.8, 1.7, 0.8),
+    (2.3, -1.1, 1.9, 4.1, 0.5),
+    (-3.1, 2.7, 3.3, 2.2, 0.35),
+    (5.3, 4.1, -4.7, 0.9, 0.2),
+)
 _RELIEF = ((2.1, 1.3, -1.7, 0.8, 1.0), (-3.9, 2.2, 3.1, 2.9, 0.7), (6.1, -5.3, 4.9, 5.1, 0.5), (9.7, 8.3, 7.1, 1.3, 0.3))
 _RAIN = ((0.9, -1.2, 0.5, 1.1, 0.7), (-2.6, 1.7, 2.9, 3.7, 0.5), (4.7, 5.1, -3.3, 0.2, 0.3))
 _PEOPLE = ((1.7, 2.3, 1.1, 2.6, 0.8), (-4.3, 3.9, 5.7, 0.5, 0.6), (8.9, -7.7, 6.3, 4.4, 0.5))
@@ -114,4 +120,6 @@ def draw_place(rng: np.random.Generator, habitat: str) -> Place:
     weight = _suitability(habitat, at) + 1e-6
     chosen = int(np.searchsorted(np.cumsum(weight / weight.sum()), rng.random()))
     chosen = min(chosen, 95)
-    return Place(lat=round(float(lat[chosen]), 5), lon=round(float(lon[chosen]), 5), **{name: round(float(v[chosen]), 4) for name, v in at.items()})
+    return Place(
+        lat=round(float(lat[chosen]), 5), lon=round(float(lon[chosen]), 5), **{name: round(float(v[chosen]), 4) for name, v in at.items()}
+    )

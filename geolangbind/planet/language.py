@@ -201,7 +201,11 @@ def captions(scene: Scene, modality: str, count: int) -> list[str]:
     chosen = rng.choice(len(usable), min(count, len(usable)), replace=False, p=weight / weight.sum())
     phrases, pictures = _PHRASES[scene.scene_class], MODALITY_PHRASES[modality]
     return [
-        _articles(usable[pick].format(phrase=phrases[int(order[i]) % len(phrases)], modality=pictures[int(order[-i - 1]) % len(pictures)], **filled))
+        _articles(
+            usable[pick].format(
+                phrase=phrases[int(order[i]) % len(phrases)], modality=pictures[int(order[-i - 1]) % len(pictures)], **filled
+            )
+        )
         for i, pick in enumerate(int(pick) for pick in chosen)
     ]
 

@@ -43,10 +43,10 @@ def draw_ground(scene: Scene) -> Ground:
     """Draw the land cover of `scene`: materials, masks and small-scale light, on the 5 m grid."""
     rng = scene.rng("layout")
     canvas = LAYOUTS[scene.spec.layout](scene, rng)
-    blend = fractal(rng, 3, 24, 0.75)
+    blend = fractal(rng, 3, 48, float(rng.uniform(0.7, 0.95)))
     speckle = 0.8 * smooth(rng, 64) + 0.6 * smooth(rng, 128)
     u, v = rotated(scene.axis.angle_rad)
     shortest, longest = _ROW_PERIOD_M.get(scene.spec.layout, (18.0, 60.0))
     period_u, period_v = rng.uniform(shortest, longest, 2)
     stripes = (np.sin(u * np.float32(2 * np.pi / period_u)), np.sin(v * np.float32(2 * np.pi / period_v)))
-    return canvas.ground(blend, speckle, stripes)
+    return canvas.ground(blend, speckle, stripes, float(rng.uniform(0.01, 0.05)))

@@ -11,8 +11,14 @@ from geolangbind.planet.scene import Scene
 from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp, trees
 
 ROAD = mix({"asphalt": 0.6, "concrete": 0.4}, {"asphalt": 0.45, "concrete": 0.55})
-ROOFS = tuple(mix({name: 1}, {name: 0.8, "grey_roof": 0.2}) for name in ("red_roof", "red_roof", "grey_roof", "grey_roof", "grey_roof", "concrete"))
-HALLS = tuple(mix({name: 1}, {name: 0.85, "concrete": 0.15}) for name in ("white_roof", "grey_roof", "grey_roof", "grey_roof", "concrete", "concrete", "gravel", "blue_roof"))
+ROOFS = tuple(
+    mix({name: 1}, {name: 0.8, "grey_roof": 0.2})
+    for name in ("red_roof", "red_roof", "grey_roof", "grey_roof", "grey_roof", "grey_roof", "concrete")
+)
+HALLS = tuple(
+    mix({name: 1}, {name: 0.85, "concrete": 0.15})
+    for name in ("white_roof", "grey_roof", "grey_roof", "grey_roof", "concrete", "concrete", "gravel", "blue_roof")
+)
 
 
 def highway(scene: Scene, rng: np.random.Generator) -> Canvas:
@@ -23,7 +29,9 @@ def highway(scene: Scene, rng: np.random.Generator) -> Canvas:
         canvas.paint(town, mix({"grass": 0.7, "concrete": 0.3}, texture=0.08))
         houses(rng, canvas, scene.axis.angle_rad, (20, 20), (0.4, 0.8), ROOFS, 0.6, town)
     if rng.random() < 0.6:
-        second, _ = line_distance(scene.axis.angle_rad + float(rng.uniform(0.5, 2.6)), float(rng.uniform(-200, 200)), float(rng.normal(0, 0.001)))
+        second, _ = line_distance(
+            scene.axis.angle_rad + float(rng.uniform(0.5, 2.6)), float(rng.uniform(-200, 200)), float(rng.normal(0, 0.001))
+        )
         canvas.paint(np.abs(second) < rng.uniform(3.5, 9), ROAD)
     v, u = axis_distance(scene)
     half = scene.axis.width_m / 2
@@ -43,7 +51,13 @@ def highway(scene: Scene, rng: np.random.Generator) -> Canvas:
 def industrial(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Big halls, yards of concrete and gravel, tanks, little green."""
     yard = float(rng.random())
-    canvas = Canvas(mix({"asphalt": 1 - yard, "concrete": 0.3 + yard, "gravel": 0.6 * yard}, {"asphalt": 0.6, "concrete": 0.4, "soil_a": 0.3}, texture=0.06))
+    canvas = Canvas(
+        mix(
+            {"asphalt": 1 - yard, "concrete": 0.3 + yard, "gravel": 0.6 * yard},
+            {"asphalt": 0.6, "concrete": 0.4, "soil_a": 0.3},
+            texture=0.06,
+        )
+    )
     green = fractal(rng, 3, 16, 0.6) > rng.uniform(-0.3, 1.3)
     canvas.paint(green, mix({"grass": 0.7, "soil_a": 0.3}, {"grass": 0.5, "tree": 0.5}, texture=0.1))
     angle = scene.axis.angle_rad
@@ -60,13 +74,19 @@ def industrial(scene: Scene, rng: np.random.Generator) -> Canvas:
 def residential(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Streets of small houses in gardens."""
     leafy = float(rng.uniform(0.35, 0.95))
-    gardens = mix({"grass": leafy, "tree": 0.35 * leafy, "concrete": 0.8 * (1 - leafy), "soil_a": 0.15}, {"grass": 0.6, "shrub": 0.3, "asphalt": 0.25}, texture=0.16)
+    gardens = mix(
+        {"grass": leafy, "tree": 0.5 * leafy, "concrete": 0.5 * (1 - leafy), "soil_a": 0.1, "asphalt": 0.2},
+        {"grass": 0.6, "tree": 0.5, "asphalt": 0.2},
+        texture=0.16,
+    )
     canvas = Canvas(gardens)
-    trees(rng, canvas, float(rng.uniform(0.08, 0.35)), int(rng.choice([12, 24, 40])))
-    pitch = float(rng.uniform(12, 24))
+    trees(rng, canvas, float(rng.uniform(0.06, 0.35)), int(rng.choice([10, 24, 40, 60])))
+    pitch = float(rng.uniform(10, 20))
+    light = float(rng.random())
+    street = mix({"asphalt": 1.4 - light, "concrete": 0.8 * light, "grass": 0.15})
     houses(
-        rng, canvas, scene.axis.angle_rad, (pitch, pitch * float(rng.uniform(0.8, 1.3))), (0.35, 0.8), ROOFS, float(rng.uniform(0.55, 0.9)), None,
-        (60, 150), mix({"asphalt": 0.8, "concrete": 0.2, "grass": 0.1}), float(rng.uniform(5, 9)),
+        rng, canvas, scene.axis.angle_rad, (pitch, pitch * float(rng.uniform(0.8, 1.3))), (0.4, 0.85), ROOFS, float(rng.uniform(0.5, 0.9)), None,
+        (45, 150), street, float(rng.uniform(6, 12)),
     )  # fmt: skip
     if rng.random() < 0.35:
         outside = fractal(rng, 2, 8, 0.5) > rng.uniform(0.9, 1.8)

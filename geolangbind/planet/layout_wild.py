@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from geolangbind.planet.canvas import Canvas, mix
-from geolangbind.planet.layout_farmed import GRASS, TRACK, annual_background
+from geolangbind.planet.layout_farmed import TRACK, annual_background
 from geolangbind.planet.noise import fractal, smooth
 from geolangbind.planet.scene import Scene
-from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp, trees
+from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp
 
 WATER = mix({"water": 1})
 
@@ -31,10 +31,15 @@ def forest(scene: Scene, rng: np.random.Generator) -> Canvas:
 def herbaceous(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Rough natural vegetation: dry and green grass, shrubs and bare patches blended by fractal noise, no parcels, winding tracks."""
     dry = float(np.clip(rng.normal(0.95 - 0.35 * scene.vigour, 0.38), 0.02, 1))
-    bare = float(rng.uniform(0, 0.9) * dry)
-    base = {"dry_grass": dry, "grass": 1 - 0.8 * dry, "shrub": float(rng.uniform(0, 0.9)), "soil_a": bare}
-    other = {"dry_grass": 0.6 * dry, "grass": 0.9 - 0.8 * dry + 0.1, "shrub": float(rng.uniform(0.1, 1.0)), "soil_b": float(rng.uniform(0, 1)) * bare}
-    canvas = Canvas(mix(base, other, texture=float(rng.uniform(0.03, 0.14))))
+    bare = float(rng.uniform(0, 1.3) * dry)
+    base = {"dry_grass": dry, "grass": 0.85 - 0.75 * dry, "shrub": float(rng.uniform(0, 0.9)), "soil_a": bare}
+    other = {
+        "dry_grass": 0.6 * dry,
+        "grass": 0.8 - 0.7 * dry,
+        "shrub": float(rng.uniform(0.1, 1.0)),
+        "soil_b": float(rng.uniform(0, 1)) * bare,
+    }
+    canvas = Canvas(mix(base, other, texture=float(rng.uniform(0.04, 0.18))))
     for extra in ({"shrub": 0.8, "tree": 0.3}, {"soil_b": 0.4 + bare, "dry_grass": 0.6, "grass": 0.2}):
         if rng.random() < 0.6:
             mask = fractal(rng, int(rng.choice([2, 4, 6])), 32, float(rng.uniform(0.5, 0.9))) > rng.uniform(0.4, 1.8)
@@ -126,19 +131,24 @@ def river(scene: Scene, rng: np.random.Generator) -> Canvas:
     if rng.random() < 0.3:
         town = (smooth(rng, 3) > 0.2) & (np.abs(v) > half + 15)
         canvas.paint(town, mix({"grass": 0.6, "concrete": 0.2, "tree": 0.2}, texture=0.1))
-        houses(rng, canvas, scene.axis.angle_rad, (15, 18), (0.4, 0.85), [mix({"grey_roof": 1}), mix({"red_roof": 1}), mix({"concrete": 1})], 0.7, town)
+        houses(
+            rng,
+            canvas,
+            scene.axis.angle_rad,
+            (15, 18),
+            (0.4, 0.85),
+            [mix({"grey_roof": 1}), mix({"red_roof": 1}), mix({"concrete": 1})],
+            0.7,
+            town,
+        )
     if rng.random() < 0.75:
         ragged = half + rng.uniform(5, 35) + 8 * smooth(rng, 16)
         canvas.paint(np.abs(v) < ragged, mix({"tree": 0.7, "grass": 0.3}, {"tree_b": 0.5, "shrub": 0.5}, texture=0.14))
     if rng.random() < 0.35:
-        canvas.paint(np.abs(v) < half + rng.uniform(3, 12), mix({"sand": 0.4, "gravel": 0.6}, GRASS_SHARE))
+        canvas.paint(np.abs(v) < half + rng.uniform(3, 12), mix({"sand": 0.4, "gravel": 0.6}, {"grass": 1}))
     canvas.paint(np.abs(v) < half, WATER)
     if rng.random() < 0.25:
         across, _ = line_distance(scene.axis.angle_rad + np.pi / 2, float(rng.uniform(-200, 200)), 0.0)
         canvas.paint(np.abs(across) < rng.uniform(5, 10), mix({"concrete": 0.5, "asphalt": 0.5}, rough_db=4.0))
     stamp(scene, canvas)
     return canvas
-
-
-GRASS_SHARE = {"grass": 1.0}
-__all__ = ["GRASS", "beach", "desert", "forest", "herbaceous", "river", "rock", "sea", "snow", "steppe", "trees", "wetland"]

@@ -11,7 +11,18 @@ from geolangbind.planet import spectra
 from geolangbind.planet.noise import Map
 from geolangbind.planet.scene import Scene
 
-MASK_CLASSES: tuple[str, ...] = ("water", "trees", "grass", "crops", "bare ground", "buildings", "pavement", "snow", "marsh", "solar panels")
+MASK_CLASSES: tuple[str, ...] = (
+    "water",
+    "trees",
+    "grass",
+    "crops",
+    "bare ground",
+    "buildings",
+    "pavement",
+    "snow",
+    "marsh",
+    "solar panels",
+)
 """Names of the land-cover mask's values, 0 upwards."""
 
 
@@ -96,50 +107,52 @@ def _stone(scene: Scene, z: Map, brightness: float) -> Map:
         kaolinite=depth if clay else 0.0,
         carbonate=0.0 if clay else depth,
         iron=float(np.clip(0.3 * z[2], 0.0, 0.8)),
+        slope=0.4 * float(z[4]),
     )
 
 
+_GREEN: dict[str, tuple[float, float, float, float]] = {
+    "crop_a": (1.4, 0.024, 0.35, 0.72),
+    "crop_b": (0.8, 0.017, 0.60, 0.63),
+    "grass": (1.05, 0.016, 0.38, 0.64),
+    "shrub": (1.0, 0.013, 0.75, 0.46),
+    "tree": (1.6, 0.023, 0.40, 0.62),
+    "tree_b": (1.7, 0.023, 0.45, 0.46),
+    "reed": (0.8, 0.018, 0.70, 0.40),
+}
+"""Typical chlorophyll, water in cm, dry matter and shadow factor of green canopies, fitted to band means of real Sentinel-2 chips."""
+_SOIL_BRIGHTNESS = {"soil_a": 0.19, "soil_b": 0.26}
+_ROCK_BRIGHTNESS = {"rock_a": 0.24, "rock_b": 0.15}
+
+
 def _spectrum(name: str, scene: Scene, z: Map, pale: float) -> Map:
+    """Return the spectrum (211,) of one material from six standard normals and the scene's common paleness of dry ground."""
+    if name in _GREEN:
+        return _green(scene, z, *_GREEN[name])
+    if name in _SOIL_BRIGHTNESS:
+        return _earth(scene, z, _SOIL_BRIGHTNESS[name], pale)
+    if name in _ROCK_BRIGHTNESS:
+        return _stone(scene, z, _ROCK_BRIGHTNESS[name])
     match name:
-        case "crop_a":
-            return _green(scene, z, 1.4, 0.024, 0.35, 0.72)
-        case "crop_b":
-            return _green(scene, z, 0.8, 0.017, 0.6, 0.63)
-        case "grass":
-            return _green(scene, z, 1.05, 0.019, 0.5, 0.66)
         case "dry_grass":
-            return spectra.vegetation(0.10 + 0.04 * abs(float(z[0])), 0.001, 0.9, float(np.exp(0.1 + 0.3 * z[1])), 0.52 * float(np.exp(0.2 * z[2] + 0.2 * pale)))
-        case "shrub":
-            return _green(scene, z, 1.0, 0.013, 0.75, 0.46)
-        case "tree":
-            return _green(scene, z, 1.6, 0.023, 0.4, 0.62)
-        case "tree_b":
-            return _green(scene, z, 1.7, 0.023, 0.45, 0.46)
-        case "reed":
-            return _green(scene, z, 0.8, 0.018, 0.7, 0.40)
-        case "soil_a":
-            return _earth(scene, z, 0.19, pale)
-        case "soil_b":
-            return _earth(scene, z, 0.26, pale)
+            brown, shade = float(np.exp(0.1 + 0.3 * z[1])), 0.52 * float(np.exp(0.2 * z[2] + 0.2 * pale))
+            return spectra.vegetation(0.10 + 0.04 * abs(float(z[0])), 0.001, 0.9, brown, shade)
         case "sand":
-            return spectra.soil(0.40 * float(np.exp(0.2 * z[0])), float(np.clip(0.25 + 0.3 * z[1], -0.1, 0.9)), 0.0, float(np.clip(0.4 * z[2], 0, 0.8)))
-        case "rock_a":
-            return _stone(scene, z, 0.24)
-        case "rock_b":
-            return _stone(scene, z, 0.15)
+            redness, iron = float(np.clip(0.25 + 0.3 * z[1], -0.1, 0.9)), float(np.clip(0.4 * z[2], 0, 0.8))
+            return spectra.soil(0.40 * float(np.exp(0.2 * z[0])), redness, 0.0, iron)
         case "water":
             return _water(scene, z)
         case "snow":
             return spectra.man_made("snow", float(np.clip(0.88 + 0.06 * z[0], 0.6, 1.0)), 0.03 * float(z[1]))
         case _:
-            return spectra.man_made(name, float(np.exp(0.18 * z[0])), 0.2 * float(z[1]))
+            return spectra.man_made(name, float(np.exp(0.24 * z[0])), 0.2 * float(z[1]))
 
 
 def _water(scene: Scene, z: Map) -> Map:
     """Return the scene's water: rivers and marshes carry more sediment and dissolved matter than the open sea."""
     turbid = {"river": 0.9, "wetland": 0.6, "harbour": 0.3}.get(scene.spec.layout, 0.0)
     return spectra.water(
-        sediment=0.008 * float(np.exp(0.9 * turbid + 1.3 * z[0])),
+        sediment=0.011 * float(np.exp(0.9 * turbid + 1.6 * z[0])),
         cdom=0.25 * float(np.exp(0.6 * turbid + 0.9 * z[1])),
         algae=0.03 * float(np.exp(0.9 * z[2])),
         glint=0.006 * float(np.exp(0.6 * z[3])),

@@ -53,7 +53,7 @@ def fractal(rng: np.random.Generator, first: int, last: int, persistence: float 
         amplitude *= persistence
         count *= 2
     total -= total.mean()
-    return total / (total.std() + np.float32(1e-6))
+    return np.asarray(total / (total.std() + np.float32(1e-6)), np.float32)
 
 
 @cache

@@ -52,9 +52,9 @@ _KINDS: dict[str, tuple[float, float, float, float, bool, tuple[str, ...]]] = {
     "aircraft": (35, 60, 0.75, 0.95, False, ("white",)),
     "terminal": (120, 260, 0.2, 0.35, False, ("grey", "white")),
     "pond": (25, 110, 0.5, 1.0, True, ("dark",)),
-    "farm": (25, 60, 0.4, 0.8, False, ("red", "grey", "white")),
+    "farm": (16, 42, 0.4, 0.8, False, ("red", "grey", "red", "grey", "white")),
     "pivot": (380, 620, 1.0, 1.0, True, ("green",)),
-    "block": (50, 120, 0.25, 0.5, False, ("grey", "white", "red")),
+    "block": (40, 100, 0.25, 0.5, False, ("grey", "grey", "dark", "white", "red")),
     "field": (70, 220, 0.4, 0.9, False, ("green",)),
     "array": (150, 330, 0.45, 0.9, False, ("blue",)),
     "clearing": (60, 200, 0.4, 1.0, True, ("green",)),
@@ -65,12 +65,12 @@ _CONTENT: dict[str, tuple[tuple[str, int, int], ...]] = {
     "annual": (("pivot", -5, 1), ("farm", -3, 2)),
     "forest": (("clearing", -3, 1),),
     "herbaceous": (("pond", -6, 1),),
-    "highway": (("farm", -1, 3), ("warehouse", -4, 2)),
+    "highway": (("farm", -1, 3), ("warehouse", -9, 2)),
     "industrial": (("tank", -5, 7), ("warehouse", 2, 8)),
     "pasture": (("pond", -4, 1), ("farm", -2, 3)),
     "permanent": (("farm", -2, 4),),
-    "residential": (("block", -4, 6), ("field", -3, 1)),
-    "river": (("farm", -1, 3), ("warehouse", -5, 3), ("ship", -4, 2)),
+    "residential": (("block", -8, 6), ("field", -4, 1)),
+    "river": (("farm", -1, 3), ("warehouse", -9, 3), ("ship", -6, 2)),
     "sea": (("ship", -14, 3),),
     "desert": (("pond", -12, 1),),
     "wetland": (("pond", 2, 7),),
@@ -91,7 +91,7 @@ def draw_axis(rng: np.random.Generator, layout: str) -> tuple[float, float, floa
             width = float(rng.uniform(16, 42))
             offset *= 0.9
         case "river":
-            width = float(np.exp(rng.uniform(np.log(50), np.log(210))))
+            width = float(np.exp(rng.uniform(np.log(60), np.log(250))))
             curvature *= 1.4
         case "harbour" | "beach":
             width, curvature = float(rng.uniform(30, 110)), curvature * (1.5 if layout == "beach" else 0.0)

@@ -14,6 +14,8 @@ from geolangbind.planet.products import PRODUCTS, product_of
 from geolangbind.planet.scene import class_of, draw_scene
 from geolangbind.planet.write import sample_of
 
+_NEAR_RED_GREEN = np.array([0.5, 0.25, 0.25], np.float32)[:, None, None]
+"""Reflectances shown as full brightness."""
 _LABEL_PX, _TILE_PX, _GAP_PX = 150, 96, 2
 
 
@@ -25,21 +27,23 @@ def _stretch(channels: Map, low: float, high: float) -> Map:
 def picture(stored: NDArray[np.generic], modality: str, scale: float) -> NDArray[np.uint8]:
     """Return stored values (C, H, W) as an 8-bit picture (H, W, 3) for people.
 
-    RGB as it is; multi- and hyperspectral as near infrared, red, green over reflectance 0 to 0.5; radar as VV, VH and their difference; thermal as
-    grey; elevation as shaded relief over height.
+    RGB as it is; multi- and hyperspectral as near infrared, red and green; radar as VV, VH and their difference; thermal as grey; elevation as shaded relief over height.
     """
     value = stored.astype(np.float32) * scale
+    shown: Map
     match modality:
         case "rgb":
             shown = value / 255
         case "msi":
-            shown = value[[7, 3, 2]] / np.array([0.5, 0.25, 0.25])[:, None, None]
+            shown = value[[7, 3, 2]] / _NEAR_RED_GREEN
         case "hsi":
-            shown = value[[60, 45, 25]] / np.array([0.5, 0.25, 0.25])[:, None, None]
+            shown = value[[60, 45, 25]] / _NEAR_RED_GREEN
         case "sar":
             shown = np.stack([(value[0] + 25) / 25, (value[1] + 32) / 25, (value[0] - value[1]) / 18])
         case "ir":
-            shown = value[:1].repeat(3, 0) / 255 if value.max() <= 255 and stored.dtype == np.uint8 else _stretch(value[:1], 1, 99).repeat(3, 0)
+            shown = (
+                value[:1].repeat(3, 0) / 255 if value.max() <= 255 and stored.dtype == np.uint8 else _stretch(value[:1], 1, 99).repeat(3, 0)
+            )
         case _:
             down, right = np.gradient(value[0], 10.0)
             shade = np.clip(0.55 + 1.6 * (-right - down), 0, 1)

@@ -58,7 +58,9 @@ PRODUCTS: Mapping[str, tuple[Product, ...]] = {
     "hsi": (Product("hsi", "hsi", "enmap-l2a", None, Unit.REFLECTANCE, 20, 32, "uint16", 1e-4, 0.0, "npy", 1.0),),
     "ir": (
         Product("ir-camera", "ir", "lwir-camera", None, Unit.DISPLAY_U8, 10, 64, "uint8", 1.0, 0.0, "png", 0.5),
-        Product("ir-landsat", "ir", "landsat-8-9-l1", ("B10", "B11"), Unit.BRIGHTNESS_TEMPERATURE_K, 10, 64, "uint16", 0.01, 0.0, "npy", 0.5),
+        Product(
+            "ir-landsat", "ir", "landsat-8-9-l1", ("B10", "B11"), Unit.BRIGHTNESS_TEMPERATURE_K, 10, 64, "uint16", 0.01, 0.0, "npy", 0.5
+        ),
     ),
     "dem": (Product("dem", "dem", "copernicus-dem", None, Unit.ELEVATION_M, 10, 64, "int16", 0.1, 0.0, "npy", 1.0),),
 }

@@ -54,7 +54,9 @@ def render(scene: Scene, sensor: Sensor, bands: Sequence[Band], unit: Unit, pixe
     if min(wavelengths) >= _THERMAL_FROM_UM:
         return _thermal(scene, bands, unit, pixels, gsd_m)
     if max(wavelengths) > _OPTICAL_RANGE_UM[1]:
-        raise SensorError(f"bands of {sensor.name} lie at {wavelengths} µm; the planet draws reflected light to 2.5 µm and thermal bands from 3 µm, apart")
+        raise SensorError(
+            f"bands of {sensor.name} lie at {wavelengths} µm; the planet draws reflected light to 2.5 µm and thermal bands from 3 µm, apart"
+        )
     rng = scene.rng(sensor.modality if sensor.modality in ("rgb", "msi", "hsi") else "rgb")
     if unit is Unit.DISPLAY_U8:
         rng = scene.rng("rgb")

@@ -47,10 +47,20 @@ def atmosphere(scene: Scene, rng: np.random.Generator) -> tuple[Map, Map]:
     path = rayleigh * 0.385 * float(np.exp(rng.normal(0, 0.06))) + aerosol * 0.10
     vapour = float(np.clip(0.35 + 0.9 * scene.place.warmth * scene.place.moisture + 0.25 * rng.normal(), 0.12, 1.6))
     depth = np.zeros_like(wavelength)
-    for center, width, strength in ((0.72, 0.01, 0.05), (0.82, 0.012, 0.05), (0.94, 0.022, 1.0), (1.13, 0.03, 1.1), (1.38, 0.04, 20), (1.88, 0.05, 20), (2.6, 0.12, 4)):
+    for center, width, strength in (
+        (0.72, 0.01, 0.05),
+        (0.82, 0.012, 0.05),
+        (0.94, 0.022, 1.0),
+        (1.13, 0.03, 1.1),
+        (1.38, 0.04, 20),
+        (1.88, 0.05, 20),
+        (2.6, 0.12, 4),
+    ):
         depth += strength * np.exp(-(((wavelength - center) / width) ** 2) / 2)
     depth = depth * vapour * mass / 2.2 * 1.7
-    depth += 0.25 * np.exp(-(((wavelength - 0.762) / 0.004) ** 2) / 2) + 0.03 * np.exp(-(((wavelength - 0.60) / 0.06) ** 2) / 2) * mass / 2.2
+    depth += (
+        0.25 * np.exp(-(((wavelength - 0.762) / 0.004) ** 2) / 2) + 0.03 * np.exp(-(((wavelength - 0.60) / 0.06) ** 2) / 2) * mass / 2.2
+    )
     transmittance = np.exp(-(rayleigh / 2 + aerosol / 6) * mass - depth)
     return np.asarray(path * np.exp(-depth), np.float32), np.asarray(transmittance, np.float32)
 

@@ -22,11 +22,11 @@ _SPECKLE_SPREAD = 0.6
 
 def _mean_db(scene: Scene, names: Sequence[str], cross: bool, shift: Map) -> Map:
     """Return the mean backscatter in dB of the materials; `shift` (materials) is the scene's own deviation of each."""
-    level = np.array([MATERIALS[name].vh_db if cross else MATERIALS[name].vv_db for name in names], np.float32)
+    level: Map = np.array([MATERIALS[name].vh_db if cross else MATERIALS[name].vv_db for name in names], np.float32)
     if scene.spec.twist == "flooded":
         # Water under trees doubles the bounce between trunk and ground, mostly in the like polarisation.
         wood = np.array([name.startswith("tree") for name in names])
-        level = level + wood * np.float32(1.0 if cross else 5.5)
+        level += wood * np.float32(1.0 if cross else 5.5)
     return np.asarray(level + shift, np.float32)
 
 
@@ -50,14 +50,18 @@ def backscatter(scene: Scene, bands: Sequence[Band], unit: Unit, pixels: int, gs
     built = (ground.cover == 5) | (ground.cover == 9)
     glitter = np.where(built, np.exp(1.1 * rng.standard_normal((GRID, GRID), np.float32) - 0.3), 1)
     look = 1.0 if rng.random() < 0.5 else -1.0
-    slope = np.gradient(bare_ground(scene), np.float32(5.0), axis=1) if relief_light(scene).std() > 1e-3 else np.zeros((GRID, GRID), np.float32)
+    slope = (
+        np.gradient(bare_ground(scene), np.float32(5.0), axis=1) if relief_light(scene).std() > 1e-3 else np.zeros((GRID, GRID), np.float32)
+    )
     tilt = np.exp(np.clip(2.6 * look * slope, -1.2, 1.6))
     share = ground.fractions / ground.fractions.sum(axis=0)
     images = []
     for band in bands:
         polarization = (band.polarization or "VV").upper()
         cross = polarization[0] != polarization[-1]
-        names_shift = np.array([shift[list(MATERIALS).index(name)] + (wind if name == "water" else common) for name in ground.names], np.float32)
+        names_shift = np.array(
+            [shift[list(MATERIALS).index(name)] + (wind if name == "water" else common) for name in ground.names], np.float32
+        )
         linear = 10 ** (_mean_db(scene, ground.names, cross, names_shift) / 10)
         power = np.tensordot(linear, share, 1) * 10 ** (ground.rough_db / 10) * glitter * tilt
         seen = sample(power.astype(np.float32), pixels, gsd_m, gsd_m, 0.3) + np.float32(_NOISE_FLOOR)

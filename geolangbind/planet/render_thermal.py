@@ -49,7 +49,9 @@ def surface_temperature(scene: Scene, rng: np.random.Generator) -> Map:
     return np.asarray(kelvin, np.float32)
 
 
-def brightness_temperature(scene: Scene, bands: Sequence[Band], pixels: int, gsd_m: float, at_surface: bool, rng: np.random.Generator) -> Map:
+def brightness_temperature(
+    scene: Scene, bands: Sequence[Band], pixels: int, gsd_m: float, at_surface: bool, rng: np.random.Generator
+) -> Map:
     """Return temperature (bands, pixels, pixels) float32 in K: at the sensor (emissivity and vapour take 1 to 4 K), or at the surface.
 
     Args:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from geolangbind.errors import SettingsError
@@ -28,7 +30,9 @@ def sampling_matrix(pixels: int, gsd_m: float, native_m: float, spread: float) -
         SettingsError: the product is larger than the scene.
     """
     if pixels * gsd_m > FOOTPRINT_M * 1.001:
-        raise SettingsError(f"{pixels} pixels of {gsd_m} m are more than the planet's scene of {FOOTPRINT_M:.0f} m; ask for fewer or smaller pixels")
+        raise SettingsError(
+            f"{pixels} pixels of {gsd_m} m are more than the planet's scene of {FOOTPRINT_M:.0f} m; ask for fewer or smaller pixels"
+        )
     start = (FOOTPRINT_M - pixels * gsd_m) / 2
     wanted = start + (np.arange(pixels) + 0.5) * gsd_m
     native = max(native_m, gsd_m)
@@ -45,7 +49,7 @@ def sampling_matrix(pixels: int, gsd_m: float, native_m: float, spread: float) -
     return np.asarray(resample @ _box(centers, native, spread), np.float32)
 
 
-def _box(centers_m: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size_m: float, spread: float) -> Map:
+def _box(centers_m: NDArray[np.floating[Any]], size_m: float, spread: float) -> Map:
     """Return the weights of grid cells in boxes of `size_m` blurred by a Gaussian; rows sum to one (edges take what is inside)."""
     cells = (np.arange(GRID) + 0.5) * CELL_M
     away = np.abs(cells[None] - centers_m[:, None])

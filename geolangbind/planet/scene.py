@@ -13,7 +13,20 @@ from geolangbind.planet.groups import CLASSES
 from geolangbind.planet.noise import FOOTPRINT_M
 from geolangbind.planet.objects import SceneObject, draw_axis, draw_objects
 
-_STREAMS = {"scene": 0, "layout": 1, "terrain": 2, "palette": 3, "sar": 4, "ir": 5, "rgb": 6, "msi": 7, "hsi": 8, "dem": 9, "text": 10, "product": 11}
+_STREAMS = {
+    "scene": 0,
+    "layout": 1,
+    "terrain": 2,
+    "palette": 3,
+    "sar": 4,
+    "ir": 5,
+    "rgb": 6,
+    "msi": 7,
+    "hsi": 8,
+    "dem": 9,
+    "text": 10,
+    "product": 11,
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolangbind.planet.canvas import Canvas, Mask, mix
-from geolangbind.planet.noise import FOOTPRINT_M, Map, rotated, smooth
+from geolangbind.planet.noise import Map, rotated, smooth
 from geolangbind.planet.objects import SceneObject
 from geolangbind.planet.scene import Scene
 
@@ -17,7 +17,9 @@ PARCEL_IDS = 256
 """Parcels are numbered modulo this: tables of kinds have that many rows."""
 
 
-def parcels(rng: np.random.Generator, angle: float, width_m: tuple[float, float], length_m: tuple[float, float], warp_m: float) -> tuple[Ids, Map]:
+def parcels(
+    rng: np.random.Generator, angle: float, width_m: tuple[float, float], length_m: tuple[float, float], warp_m: float
+) -> tuple[Ids, Map]:
     """Divide the scene into strips of random widths, cut into parcels.
 
     Args:
@@ -49,7 +51,11 @@ def parcels(rng: np.random.Generator, angle: float, width_m: tuple[float, float]
 
 
 def parcel_rows(
-    rng: np.random.Generator, kinds: Sequence[Map], weights: Sequence[float], spread: float, stripes: float = 0.0,
+    rng: np.random.Generator,
+    kinds: Sequence[Map],
+    weights: Sequence[float],
+    spread: float,
+    stripes: float = 0.0,
     contrast_range: tuple[float, float] = (0.35, 1.0),
 ) -> Map:
     """Draw the row of every parcel: a blend of two kinds, brighter or darker by `spread`, some with rows of amplitude `stripes`."""
@@ -76,7 +82,8 @@ def parcel_rows(
 def line_distance(angle: float, offset_m: float, curvature: float, waviness: Map | float = 0.0) -> tuple[Map, Map]:
     """Return the signed distance v in metres from a bent line and the place u along it, each (GRID, GRID)."""
     u, v = rotated(angle)
-    return v - np.float32(offset_m) - np.float32(0.5 * curvature) * u * u - waviness, u
+    bent = v - np.float32(offset_m) - np.float32(0.5 * curvature) * u * u - waviness
+    return np.asarray(bent, np.float32), u
 
 
 def axis_distance(scene: Scene, waviness: Map | float = 0.0) -> tuple[Map, Map]:
@@ -86,9 +93,18 @@ def axis_distance(scene: Scene, waviness: Map | float = 0.0) -> tuple[Map, Map]:
 
 
 def houses(
-    rng: np.random.Generator, canvas: Canvas, angle: float, pitch_m: tuple[float, float], fill: tuple[float, float], roofs: Sequence[Map], density: float,
-    where: Mask | None = None, block_m: tuple[float, float] = (70, 130), street: Map | None = None, street_m: float = 7.0,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    canvas: Canvas,
+    angle: float,
+    pitch_m: tuple[float, float],
+    fill: tuple[float, float],
+    roofs: Sequence[Map],
+    density: float,
+    where: Mask | None = None,
+    block_m: tuple[float, float] = (70, 130),
+    street: Map | None = None,
+    street_m: float = 7.0,
+) -> None:
     """Paint streets and buildings: one building or none in each cell of a turned lattice, its size, place and roof by table look-up.
 
     Args:
@@ -174,8 +190,3 @@ def trees(rng: np.random.Generator, canvas: Canvas, share: float, clump: int, wh
     noise = smooth(rng, clump) + 0.7 * smooth(rng, min(clump * 2, 128))
     mask = noise > np.quantile(noise[::4, ::4], 1 - share)
     canvas.paint(mask if where is None else mask & where, mix({"tree": 0.8, "tree_b": 0.2}, {"tree": 0.5, "tree_b": 0.5}, texture=0.12))
-
-
-def diagonal_m() -> float:
-    """Return the length of the scene's diagonal in metres."""
-    return FOOTPRINT_M * 2**0.5

@@ -21,7 +21,7 @@ WAVELENGTH_UM: NDArray[np.float64] = np.round(np.arange(0.40, 2.5001, 0.01), 3)
 def _curve(*knots: tuple[float, float]) -> NDArray[np.float64]:
     """Return the curve through (wavelength, value) knots on the grid, linear between, held at the ends."""
     x, y = zip(*knots, strict=True)
-    return np.interp(WAVELENGTH_UM, x, y)
+    return np.asarray(np.interp(WAVELENGTH_UM, x, y))
 
 
 def _dip(center_um: float, width_um: float, depth: float) -> NDArray[np.float64]:
@@ -43,7 +43,9 @@ _DRY_MATTER = _curve(
     (0.4, 0.6), (0.5, 0.4), (0.6, 0.2), (0.7, 0.1), (0.8, 0.06), (1.0, 0.04), (1.2, 0.05), (1.4, 0.1), (1.6, 0.14), (1.7, 0.2),
     (1.75, 0.2), (2.0, 0.35), (2.1, 0.45), (2.2, 0.42), (2.3, 0.6), (2.4, 0.6), (2.5, 0.7),
 )  # fmt: skip
-_BROWN = _curve((0.40, 2.2), (0.45, 1.8), (0.5, 1.4), (0.55, 1.0), (0.6, 0.75), (0.65, 0.55), (0.7, 0.4), (0.8, 0.2), (0.9, 0.1), (1.0, 0.0))
+_BROWN = _curve(
+    (0.40, 2.2), (0.45, 1.8), (0.5, 1.4), (0.55, 1.0), (0.6, 0.75), (0.65, 0.55), (0.7, 0.4), (0.8, 0.2), (0.9, 0.1), (1.0, 0.0)
+)
 _WATER_PER_M = _curve(
     (0.40, 0.007), (0.45, 0.009), (0.50, 0.02), (0.55, 0.057), (0.60, 0.22), (0.65, 0.34), (0.70, 0.62), (0.75, 2.6), (0.80, 2.0),
     (0.85, 4.3), (0.90, 6.8), (0.97, 48.0), (1.07, 15.0), (1.2, 100.0), (1.45, 2600.0), (1.65, 520.0), (1.9, 6000.0), (2.2, 1650.0),
@@ -100,10 +102,19 @@ def water(sediment: float, cdom: float, algae: float, glint: float) -> Map:
     return np.asarray(0.30 * backscatter / (absorption + backscatter) + glint, np.float32)
 
 
-def rock(brightness: float, redness: float, kaolinite: float, carbonate: float, iron: float) -> Map:
-    """Return bare rock (211,) with the 2.16/2.21 µm doublet of kaolinite, 2.34 µm of carbonate and 0.87 µm of iron oxide."""
+BROAD_DIP = 0.31
+"""Depth of carbonate rock's broad dip over that of its narrow one: equal means over Sentinel-2's B12 (a test checks it)."""
+
+
+def rock(brightness: float, redness: float, kaolinite: float, carbonate: float, iron: float, slope: float) -> Map:
+    """Return bare rock (211,) with the 2.16/2.21 µm doublet of kaolinite, 2.34 µm of carbonate and 0.87 µm of iron oxide.
+
+    Carbonate rock also has a broad shallow dip about 2.2 µm, so that a band as wide as Sentinel-2's B12 sees the same from both;
+    `slope` tilts the short-wave infrared by a power of wavelength.
+    """
     base = brightness * (0.45 + 0.55 * _SOIL / 1.2) * np.minimum(WAVELENGTH_UM / 0.8, 1.0) ** redness
     base = base * _dip(2.165, 0.012, 0.6 * kaolinite) * _dip(2.207, 0.016, kaolinite) * _dip(2.335, 0.025, carbonate)
+    base = base * _dip(2.19, 0.075, BROAD_DIP * carbonate) * np.maximum(WAVELENGTH_UM / 1.6, 1.0) ** slope
     return np.asarray(base * _dip(0.49, 0.06, 0.3 * iron) * _dip(0.88, 0.07, 0.3 * iron), np.float32)
 
 

@@ -47,7 +47,8 @@ class _Task:
 def quantise(image: Map, product: Product) -> NDArray[Any]:
     """Return physical values as the product stores them, rounded and held inside the type's range."""
     limits = np.iinfo(product.dtype)
-    return np.clip(np.rint((image - product.offset) / product.scale), limits.min, limits.max).astype(product.dtype)
+    stored = np.clip(np.rint((image - product.offset) / product.scale), limits.min, limits.max)
+    return np.asarray(stored.astype(product.dtype))
 
 
 def sample_of(scene: Scene, product: Product) -> Sample:
@@ -128,7 +129,9 @@ def write_planet(
     if split not in SPLITS:
         raise SettingsError(f"unknown split '{split}'; splits are {', '.join(SPLITS)}")
     if count < 1 or workers < 1 or samples_per_shard < 1 or seed < 0:
-        raise SettingsError(f"count, workers and samples_per_shard must be >= 1 and seed >= 0, got {count}, {workers}, {samples_per_shard}, {seed}")
+        raise SettingsError(
+            f"count, workers and samples_per_shard must be >= 1 and seed >= 0, got {count}, {workers}, {samples_per_shard}, {seed}"
+        )
     out = Path(out)
     scene_seed = len(SPLITS) * seed + SPLITS[split]
     tasks = [

@@ -90,11 +90,12 @@ def _step(
     fabric: Fabric,
 ) -> dict[str, float]:
     torch.manual_seed((settings.seed * 1_000_003 + step) * 4099 + fabric.global_rank)
-    losses = module(batch, torch.Generator().manual_seed(torch.initial_seed()))
+    losses = module(lambda: batch, torch.Generator().manual_seed(torch.initial_seed()))
     values = {name: float(value.detach()) for name, value in losses.items()}
     if not all(map(_finite, values.values())):
+        keys = ", ".join(batch.keys[:3])
         raise DataError(
-            f"step {step + 1}: loss is not finite ({values}) on a batch of {batch.sensor} ({batch.unit}) with keys {', '.join(batch.keys[:3])}...; "
+            f"step {step + 1}: loss is not finite ({values}) on a batch of {batch.sensor} ({batch.unit}) with keys {keys}...; "
             "look at these samples (`geolangbind shards verify`) or lower optim.lr. The last checkpoint is intact"
         )
     optimizer.zero_grad(set_to_none=True)
@@ -156,7 +157,9 @@ class _Log:
             self.stream.write(json.dumps({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}) + "\n")
             for name, value in row.items():
                 if isinstance(value, float):
-                    self.board.add_scalar(f"{row['modality']}/{name}" if "/" in name or name in ("loss", "contrastive") else name, value, row["step"])
+                    self.board.add_scalar(
+                        f"{row['modality']}/{name}" if "/" in name or name in ("loss", "contrastive") else name, value, row["step"]
+                    )
 
     def flush(self) -> None:
         self.stream.flush()

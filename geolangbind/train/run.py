@@ -22,7 +22,7 @@ from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.model import GeoLangBind, load
 from geolangbind.models import zoo
-from geolangbind.statistics import Statistics, measure
+from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
@@ -99,7 +99,8 @@ def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, 
     Raises:
         DataError: the shards hold nothing of one of the group's modalities.
     """
-    streams, weights = [], []
+    streams: list[Stream] = []
+    weights: list[float] = []
     for modality, share in group.modalities.items():
         found = shards.select(modalities=[modality])
         if not found:
@@ -123,11 +124,12 @@ def start_model(source: str) -> GeoLangBind:
 
 def measure_streams(streams: tuple[Stream, ...]) -> Statistics:
     """Statistics of the first few hundred samples of each stream (shards are shuffled when written)."""
-    images = {}
+    measured = []
     for stream in streams:
         batches = list(islice(iterate_all(stream, 64), _MEASURED_SAMPLES // 64))
-        images[stream.sensor, stream.bands, batches[0].unit] = (torch.cat([batch.image for batch in batches]), batches[0].channels)
-    return measure(images)
+        image = torch.cat([batch.image for batch in batches])
+        measured.append(Measured(stream.sensor, stream.bands, image, batches[0].channels))
+    return measure(measured)
 
 
 def feature_shapes(settings: TrainSettings, streams: tuple[Stream, ...], teachers: Mapping[str, Teacher]) -> dict[str, tuple[int, int]]:

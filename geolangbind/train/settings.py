@@ -178,7 +178,9 @@ class TrainSettings:
     machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
-        _require(self.data != "", "data is empty; give a folder of shards, e.g. data=runs/demo/planet (`geolangbind planet --out DIR` makes one)")
+        _require(
+            self.data != "", "data is empty; give a folder of shards, e.g. data=runs/demo/planet (`geolangbind planet --out DIR` makes one)"
+        )
         _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
         _require(bool(self.sensor_group.modalities), "sensor_group.modalities is empty; choose a group, e.g. sensor_group=rgb")
         _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")

@@ -72,7 +72,9 @@ def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[d
                 parameter, key = name.removeprefix("optimizer/").rsplit("/", 1)
                 rows[parameter][key] = value.clone()
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"cannot continue from {folder}: {str(error).splitlines()[0]}; delete it to go back to the one before") from None
+        raise CheckpointError(
+            f"cannot continue from {folder}: {str(error).splitlines()[0]}; delete it to go back to the one before"
+        ) from None
     return told, {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
 
 

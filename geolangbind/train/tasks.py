@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -56,16 +56,17 @@ class AlignmentTask(nn.Module):
         self.towers.text.train(mode and self.settings.train_text)
         return self
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, fetch: Callable[[], Batch], generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of one batch.
 
         Args:
-            batch: samples of one sensor.
+            fetch: returns the batch, samples of one sensor. A function, because Fabric would take a dataclass apart to cast its tensors.
             generator: source of caption choice and augmentation.
 
         Returns:
             `loss` (what to minimise) and its parts, scalars.
         """
+        batch = fetch()
         image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
         image, features = augment(image, self._targets(batch), self.augmentation, generator)
         vectors, output = self.towers.image_vectors(image, batch.channels, batch.valid, self.settings.keep_tokens)

@@ -1,0 +1,226 @@
+"""`geolangbind`: verbs on files. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from geolangbind.errors import GeoLangBindError, SettingsError
+
+if TYPE_CHECKING:
+    from geolangbind.evaluate.classify import Guess
+
+app = typer.Typer(
+    name="geolangbind",
+    help="One embedding model out of many Earth-observation sensors: draw or write shards, train, merge, classify.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+sensors_app = typer.Typer(help="The sensors geolangbind knows, with bands, wavelengths and units.", no_args_is_help=False)
+shards_app = typer.Typer(help="WebDataset shards: check them, describe them, add teacher features.", no_args_is_help=True)
+app.add_typer(sensors_app, name="sensors")
+app.add_typer(shards_app, name="shards")
+console = Console(highlight=False)
+warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `geolangbind`: failures a user can cause are one line on stderr and an exit code."""
+    passed = {"train": "geolangbind.train.run", "evaluate": "geolangbind.evaluate.run"}
+    if len(sys.argv) > 1 and sys.argv[1] in passed:
+        from importlib import import_module
+
+        command = sys.argv.pop(1)
+        sys.argv[0] = f"geolangbind-{command}"
+        import_module(passed[command]).main()
+        return
+    try:
+        app()
+    except GeoLangBindError as error:
+        from geolangbind.hydra_entry import fail
+
+        fail(error)
+
+
+@app.command("train", help="Train; the same as [bold]geolangbind-train[/] (Hydra, key=value).")
+@app.command("evaluate", help="Evaluate; the same as [bold]geolangbind-evaluate[/] (Hydra, key=value).")
+def _passed() -> None:
+    """Listed in --help; `main` passes these on before Typer sees them."""
+
+
+@sensors_app.callback(invoke_without_command=True)
+def sensors(context: typer.Context) -> None:
+    """List the sensors; `geolangbind sensors show NAME` prints one with its bands."""
+    if context.invoked_subcommand is None:
+        from geolangbind.sensors.show import render_sensors
+
+        console.print(render_sensors())
+
+
+@sensors_app.command("show")
+def sensors_show(name: Annotated[str, typer.Argument(help="Name, alias, or a YAML file of your own.")]) -> None:
+    """Print one sensor: bands, wavelengths, widths, units, sources."""
+    from geolangbind.sensors import get_sensor
+    from geolangbind.sensors.show import render_sensor
+
+    console.print(render_sensor(get_sensor(name)))
+
+
+@app.command()
+def planet(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="Scenes; each gives one chip per modality.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the planet.")] = 0,
+    split: Annotated[str, typer.Option(help="train, validation or test; splits share no scene.")] = "train",
+    modalities: Annotated[str, typer.Option(help="Comma-separated, of rgb, sar, msi, hsi, ir, dem.")] = "rgb,sar,msi,hsi,ir,dem",
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    preview: Annotated[bool, typer.Option("--preview", help="Draw one contact sheet PNG per modality instead of shards.")] = False,
+) -> None:
+    """Draw the synthetic planet: shards in six modalities with captions, labels and land-cover masks.
+
+    Example: geolangbind planet --out runs/planet --count 2000
+    """
+    if preview:
+        from geolangbind.planet.preview import preview as draw
+
+        for path in draw(out, min(count, 48), seed):
+            console.print(f"wrote {path}")
+        return
+    from geolangbind.planet.write import write_planet
+
+    index = write_planet(out, count, seed, modalities.split(","), workers, split=split)
+    console.print(f"wrote {sum(len(shard.keys) for shard in index.shards)} samples in {len(index.shards)} shards to {out}")
+
+
+@shards_app.command("verify")
+def shards_verify(folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")]) -> None:
+    """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
+    from rich.progress import track
+
+    from geolangbind.data.verify import render_report, verify
+
+    if not (folder / "index.json").is_file():
+        raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
+    report = verify(folder, progress=lambda shards: track(shards, "verifying"))
+    console.print(render_report(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@shards_app.command("stats")
+def shards_stats(folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")]) -> None:
+    """Counts, shapes and per-band statistics in canonical units, per stream."""
+    from rich.progress import track
+
+    from geolangbind.data.stats import render_bands, render_stats, stats
+
+    rows = stats(folder, progress=lambda streams: track(streams, "reading"))
+    console.print(render_stats(rows))
+    for row in rows:
+        console.print(render_bands(row))
+
+
+@shards_app.command("add-features")
+def shards_add_features(
+    folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")],
+    teacher: Annotated[
+        list[str], typer.Option(help="NAME=SOURCE: timm:NAME, timm:NAME@FILE, a teacher folder or a model folder. Repeatable.")
+    ],
+) -> None:
+    """Compute teacher features once and keep them beside the shards; continues where it was interrupted.
+
+    Example: geolangbind shards add-features runs/demo/planet --teacher dinov2=timm:vit_large_patch14_reg4_dinov2.lvd142m
+    """
+    from rich.progress import track
+
+    from geolangbind.features import add_features
+
+    sources = dict(entry.split("=", 1) for entry in teacher if "=" in entry)
+    if len(sources) != len(teacher):
+        raise SettingsError("--teacher takes NAME=SOURCE, e.g. --teacher scene=runs/demo/teachers/scene, each name once")
+    written = add_features(folder, sources, progress=lambda shards: track(shards, "features", total=len(shards)))
+    console.print(f"computed features for {written} shard-teacher pairs in {folder}")
+
+
+@app.command()
+def classify(
+    path: Annotated[Path, typer.Argument(help="A GeoTIFF, JPEG or PNG, a folder of single-band GeoTIFFs, or a folder of images.")],
+    labels: Annotated[
+        str, typer.Option(help='"forest, harbour, solar farm"; "Name=words|other words, ..."; or a card.yaml with `classes`.')
+    ],
+    model: Annotated[str, typer.Option(help="Model or run folder.")] = "runs/demo/merged",
+    truth: Annotated[str | None, typer.Option(help="`folder` (folder names are the classes) or a CSV with columns file, class.")] = None,
+    sensor: Annotated[str | None, typer.Option(help="What the file does not say; `geolangbind sensors` lists them.")] = None,
+    bands: Annotated[str | None, typer.Option(help="B01,B02,...: a selection, or the order of unnamed channels.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit after scale and offset, e.g. reflectance, sigma0_db, elevation_m.")] = None,
+    scale: Annotated[float | None, typer.Option(help="unit = stored x scale + offset.")] = None,
+    offset: Annotated[float | None, typer.Option(help="See --scale.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="Stored number that means no data.")] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Side of a window in pixels; by default as much ground as the model saw in training.")
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write every guess with all scores to this file.")] = None,
+) -> None:
+    """Zero-shot classification of rasters by words.
+
+    Example: geolangbind classify scene.tif --labels "forest, river, residential area" --sensor sentinel-2-l2a --offset 0
+    """
+    from geolangbind.evaluate import classify as steps
+
+    options = {
+        "sensor": sensor, "bands": bands.split(",") if bands else None, "unit": unit, "scale": scale, "offset": offset, "nodata": nodata,
+    }  # fmt: skip
+    classes = steps.parse_labels(labels)
+    guesses = _classify(steps, path, classes, model, truth, options, window)
+    from geolangbind.evaluate.show import render_guesses, summary, write_json
+
+    if json_out:
+        write_json(json_out, model, guesses, list(classes))
+    console.print(render_guesses(guesses, list(classes)))
+    for line in summary(guesses):
+        console.print(line)
+
+
+def _classify(
+    steps: Any,  # noqa: ANN401 - the module, imported late
+    path: Path,
+    classes: dict[str, tuple[str, ...]],
+    model_path: str,
+    truth: str | None,
+    options: dict[str, Any],
+    window: int | None,
+) -> list[Guess]:
+    from dataclasses import replace
+
+    from rich.progress import track
+
+    from geolangbind.model import load
+
+    paths = steps.find_images(path, options["sensor"])
+    wanted = steps.read_truth(truth, paths, classes) if truth else [None] * len(paths)
+    model = load(model_path)
+    if unknown := model.unknown_words([phrase for phrases in classes.values() for phrase in phrases]):
+        told = f"the text tower was trained from scratch and never saw {', '.join(unknown)}; labels with such words are guesses"
+        warnings_console.print(f"[yellow]warning:[/] {told}")
+    found: list[Guess] = []
+    for image, true_class in zip(track(paths, "classifying", console=warnings_console, disable=len(paths) < 20), wanted, strict=True):
+        found += [replace(guess, truth=true_class) for guess in steps.classify(model, image, classes, options, window_px=window)]
+    return found
+
+
+@app.command()
+def demo(
+    profile: Annotated[str, typer.Option(help="quick (10 minutes), full (90 minutes, makes docs/results.md), smoke (seconds).")] = "quick",
+    out: Annotated[Path | None, typer.Option(help="Folder; by default runs/demo, or runs/demo-PROFILE for other profiles.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the planet, weights and data order.")] = 0,
+    threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
+) -> None:
+    """The main job end to end on the synthetic planet: shards, base, teachers, two branches, merge, zero-shot, report. Resumable."""
+    from geolangbind.demo.run import run_demo
+
+    run_demo(profile, out or Path("runs/demo" if profile == "quick" else f"runs/demo-{profile}"), seed, threads)

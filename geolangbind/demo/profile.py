@@ -1,0 +1,60 @@
+"""How big a demo is: two literal profiles. Budgets were set once, for time, and are the same for every model compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geolangbind.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of a demo.
+
+    Attributes:
+        name: key of `PROFILES`.
+        minutes: what it may take on two cores.
+        scenes: planet scenes to train on, each in six modalities.
+        held_out: scenes for the final scores.
+        tuning: scenes on which merge coefficients are compared.
+        base_steps: RGB steps from random weights.
+        warmup_steps: steps on all sensors that follow.
+        teacher_steps: steps of each of the two other teachers.
+        rgb_steps: steps of the RGB branch.
+        others_steps: steps of the branch of all other sensors.
+        joint_steps: steps of one run on all sensors, of equal compute to both branches together; 0 leaves it out.
+        batch_size: of every run.
+        m2_grid: coefficients of the second merge that are compared.
+    """
+
+    name: str
+    minutes: int
+    scenes: int
+    held_out: int
+    tuning: int
+    base_steps: int
+    warmup_steps: int
+    teacher_steps: int
+    rgb_steps: int
+    others_steps: int
+    joint_steps: int
+    batch_size: int
+    m2_grid: tuple[float, ...]
+
+
+PROFILES = {
+    "smoke": Profile("smoke", 1, 48, 24, 24, 2, 3, 2, 2, 3, 0, 16, (0.5,)),
+    "quick": Profile("quick", 10, 2880, 480, 120, 220, 240, 60, 80, 160, 0, 256, (0.25, 0.5, 0.75)),
+    "full": Profile("full", 90, 15000, 1200, 480, 1200, 1600, 300, 600, 1600, 2200, 256, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)),
+}
+
+
+def get_profile(name: str) -> Profile:
+    """Look a profile up.
+
+    Raises:
+        SettingsError: unknown name.
+    """
+    if name not in PROFILES:
+        raise SettingsError(f"unknown demo profile '{name}'; profiles are {', '.join(PROFILES)}")
+    return PROFILES[name]

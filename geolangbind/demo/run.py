@@ -1,0 +1,82 @@
+"""Run the demo: print the budget, do what is not done, score, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from geolangbind.demo import report as reporting
+from geolangbind.demo import score
+from geolangbind.demo.profile import Profile, get_profile
+from geolangbind.demo.stages import Stage, stages
+from geolangbind.errors import SettingsError
+
+
+def run_demo(profile_name: str, out: Path, seed: int, threads: int) -> Path:
+    """Run or continue a demo below `out`; returns the path of its report.
+
+    Raises:
+        SettingsError: `out` holds a demo of another profile or seed.
+    """
+    profile = get_profile(profile_name)
+    console = Console(highlight=False)
+    _claim(out, profile, seed)
+    torch.set_num_threads(threads)
+    todo = stages(profile, out, seed, threads)
+    console.print(_budget(todo, profile, out))
+    seconds = _seconds(out)
+    for number, stage in enumerate(todo, 1):
+        if not stage.done():
+            console.rule(f"[bold]{number}/{len(todo)} {stage.name}", align="left")
+            began = time.perf_counter()
+            stage.run()
+            seconds[stage.name] = seconds.get(stage.name, 0) + time.perf_counter() - began
+            (out / "seconds.json").write_text(json.dumps(seconds, indent=1), encoding="utf-8")
+    console.rule("[bold]scores", align="left")
+    began = time.perf_counter()
+    table = score.score_models(profile, out)
+    swept = score.sweep(profile, out)
+    best, table["merged-best"] = score.score_best(out, swept)
+    seconds["scores"] = time.perf_counter() - began
+    found = score.write_report_json(out / "report.json", profile, table, swept, best, seconds)
+    reporting.write(out, found)
+    shutil.rmtree(out / "sweep", ignore_errors=True)
+    console.print(reporting.render(found))
+    for line in reporting.findings(found):
+        console.print(f"  {line}")
+    console.print(f"{sum(seconds.values()) / 60:.1f} minutes in all. Report and pictures: [bold]{out / 'report.md'}[/]")
+    console.print(f'next: geolangbind classify YOUR.tif --model {out / "merged"} --labels "forest, harbour, solar farm"')
+    return out / "report.json"
+
+
+def _claim(out: Path, profile: Profile, seed: int) -> None:
+    """Refuse to mix two demos in one folder."""
+    told = out / "profile.json"
+    mine = {"profile": profile.name, "seed": seed}
+    if told.is_file() and json.loads(told.read_text(encoding="utf-8")) != mine:
+        raise SettingsError(f"{out} holds a demo of {told.read_text(encoding='utf-8').strip()}, not of {mine}; give --out, or delete it")
+    out.mkdir(parents=True, exist_ok=True)
+    told.write_text(json.dumps(mine), encoding="utf-8")
+
+
+def _seconds(out: Path) -> dict[str, float]:
+    path = out / "seconds.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _budget(todo: list[Stage], profile: Profile, out: Path) -> Table:
+    table = Table(title=f"demo, profile {profile.name}: at most {profile.minutes} minutes on two cores, writing to {out}")
+    table.add_column("stage")
+    table.add_column("about", justify="right")
+    table.add_column("")
+    whole = sum(stage.share for stage in todo) + 0.06
+    for stage in [*todo, Stage("scores, sweep of m2, report", 0.06, lambda: False, lambda: None)]:
+        seconds = 60 * 0.85 * profile.minutes * stage.share / whole
+        table.add_row(stage.name, f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min", "done" if stage.done() else "")
+    return table

@@ -1,0 +1,66 @@
+"""Teacher features computed once and kept beside the shards, so that training needs no teacher at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from geolangbind.data.features import index_features, write_features
+from geolangbind.data.index import FeatureRecord, ShardRecord
+from geolangbind.data.loader import iterate_all
+from geolangbind.data.shards import ShardSet, Stream
+from geolangbind.teachers import Teacher, load_teacher
+from geolangbind.views import rgb_view
+
+Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
+
+
+def add_features(folder: Path | str, sources: Mapping[str, str], *, batch_size: int = 128, progress: Progress | None = None) -> int:
+    """Add the features of teachers to every shard of a folder; shards that have them from the same teacher are left alone.
+
+    The index is updated shard by shard: an interrupted call continues where it stopped.
+
+    Args:
+        folder: of shards with an index.
+        sources: teacher sources by name, see `geolangbind.teachers`.
+        batch_size: images per teacher call.
+        progress: wraps the sequence of shards, e.g. `rich.progress.track`.
+
+    Returns:
+        How many shard-teacher pairs were computed.
+
+    Raises:
+        CheckpointError: a teacher cannot be loaded.
+        DataError: the shards cannot be read.
+    """
+    teachers = [load_teacher(name, source) for name, source in sources.items()]
+    folder = Path(folder)
+    shards = ShardSet.open(folder).index.shards
+    written = 0
+    for shard in shards if progress is None else progress(shards):
+        due = [teacher for teacher in teachers if not _has(shard, teacher)]
+        if due:
+            index_features(folder, _compute(folder, shard, due, batch_size))
+            written += len(due)
+    return written
+
+
+def _has(shard: ShardRecord, teacher: Teacher) -> bool:
+    record = shard.features.get(teacher.name)
+    return record is not None and record.provenance.get("teacher") == teacher.identity
+
+
+def _compute(folder: Path, shard: ShardRecord, teachers: Sequence[Teacher], batch_size: int) -> list[FeatureRecord]:
+    batches = list(iterate_all(Stream(folder, (shard,)), batch_size))
+    views = [rgb_view(batch.image, batch.channels) for batch in batches]
+    records = []
+    for teacher in teachers:
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = [teacher.features(view) for view in views]
+        rows = (
+            (key, row) for batch, block in zip(batches, tokens, strict=True) for key, row in zip(batch.keys, block.numpy(), strict=True)
+        )
+        records.append(write_features(folder, shard, teacher.name, rows, {"teacher": teacher.identity, "size_px": teacher.size_px}))
+    return records
