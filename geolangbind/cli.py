@@ -201,7 +201,7 @@ def _classify(
 
     from geolangbind.model import load
 
-    paths = steps.find_images(path, options["sensor"])
+    paths = steps.find_images(path, options)
     wanted = steps.read_truth(truth, paths, classes) if truth else [None] * len(paths)
     model = load(model_path)
     if unknown := model.unknown_words([phrase for phrases in classes.values() for phrase in phrases]):

@@ -54,7 +54,7 @@ def _has(shard: ShardRecord, teacher: Teacher) -> bool:
 
 def _compute(folder: Path, shard: ShardRecord, teachers: Sequence[Teacher], batch_size: int) -> list[FeatureRecord]:
     batches = list(iterate_all(Stream(folder, (shard,)), batch_size))
-    views = [rgb_view(batch.image, batch.channels) for batch in batches]
+    views = [rgb_view(batch.image, batch.channels, batch.valid) for batch in batches]
     records = []
     for teacher in teachers:
         with torch.autocast("cpu", torch.bfloat16):

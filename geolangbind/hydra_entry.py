@@ -33,11 +33,14 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            known = _keys(OmegaConf.to_container(hydra_compose(name), resolve=False))
-            _check(overrides, known, [path.name for path in conf_dir().iterdir() if path.is_dir()])
+            groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+            # what keys there are depends on the choices: teachers=planet brings teachers.choices.siglip.weight
+            choices = [override for override in overrides if "=" in override and override.split("=", 1)[0] in groups]
+            known = _keys(OmegaConf.to_container(hydra_compose(name, overrides=choices), resolve=False))
+            _check(overrides, known, groups)
             composed = OmegaConf.to_container(hydra_compose(name, overrides=list(overrides)), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+        raise SettingsError(_one_line(str(error), overrides)) from None
     return {str(key): value for key, value in composed.items()} if isinstance(composed, dict) else {}
 
 
@@ -52,7 +55,7 @@ def run(name: str, action: Callable[[dict[str, Any]], None]) -> None:
     multirun = {"-m", "--multirun"} & set(arguments)
     try:
         if not multirun:
-            compose(name, [argument for argument in arguments if not argument.startswith("-")] if not _takes_values(arguments) else [])
+            compose(name, _overrides(arguments))
         _hydra(name, action)
     except GeoLangBindError as error:
         fail(error)
@@ -84,9 +87,21 @@ def _hydra(name: str, action: Callable[[dict[str, Any]], None]) -> None:
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
 
 
-def _takes_values(arguments: Sequence[str]) -> bool:
-    """Options such as `--package model` bring a bare word that is no override; Hydra checks those lines itself."""
-    return bool({"--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"} & set(arguments))
+def _overrides(arguments: Sequence[str]) -> list[str]:
+    """The `key=value` words. Options such as `--cfg job` bring a bare word that is none; another configuration is for Hydra to check."""
+    if {"--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"} & set(arguments):
+        return []
+    with_word = ("--cfg", "-c", "--package", "-p", "--info", "-i")
+    return [word for before, word in zip(("", *arguments), arguments, strict=False) if not word.startswith("-") and before not in with_word]
+
+
+def _one_line(message: str, overrides: Sequence[str]) -> str:
+    """Hydra's message without its search path and its link."""
+    told = " ".join(message.split("Config search path")[0].split(", set the environment")[0].split())
+    if "override_grammar" in told:
+        told = told.split(" See https")[0]
+        return f"cannot read {' '.join(overrides)}: {told}; put quotes around values with special signs: \"data='my (old) shards'\""
+    return told
 
 
 def _keys(tree: Any, prefix: str = "") -> set[str]:  # noqa: ANN401 - any node of a configuration

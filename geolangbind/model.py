@@ -70,7 +70,7 @@ class GeoLangBind:
         bands: Sequence[str] | None = None,
         unit: str | None = None,
         gsd_m: float | None = None,
-        valid: Tensor | None = None,
+        valid: Tensor | NDArray[np.bool_] | None = None,
         wavelengths_um: Sequence[float] | Tensor | None = None,
     ) -> Tensor:
         """Encode images to unit vectors.
@@ -92,12 +92,11 @@ class GeoLangBind:
             UnitError: the unit is missing, unknown or one the model was never taught.
             DataError: the pixels cannot be used.
         """
-        pixels = torch.as_tensor(np.asarray(image) if not isinstance(image, Tensor) else image).float()
+        pixels = image.detach().float() if isinstance(image, Tensor) else torch.from_numpy(np.array(image, np.float32))
         pixels = pixels.unsqueeze(0) if pixels.ndim == 3 else pixels
         if pixels.ndim != 4:
             raise DataError(f"an image must be (C, H, W) or (B, C, H, W), got shape {tuple(pixels.shape)}")
-        if valid is not None and valid.ndim == 2:
-            valid = valid.expand(len(pixels), -1, -1)
+        valid = None if valid is None else _mask(valid, pixels)
         if sensor is None:
             return self.encode_channels(pixels, ChannelSet(_floats(wavelengths_um)), valid)
         record = get_sensor(sensor)
@@ -108,7 +107,7 @@ class GeoLangBind:
         chosen = record.select(bands=bands)
         if valid is not None:
             pixels = torch.where(valid.unsqueeze(1), pixels, 0.0)
-        values, canonical = to_canonical(pixels.numpy(), Unit.parse(unit))
+        values, canonical = to_canonical(pixels.cpu().numpy(), Unit.parse(unit))
         return self.encode_physical(
             torch.from_numpy(values), channel_set(record, chosen, canonical), record.name, [band.name for band in chosen], valid, gsd_m
         )
@@ -128,7 +127,7 @@ class GeoLangBind:
             raise SensorError(f"image has {image.shape[1]} channels but {len(channels)} bands were named; name one per channel")
         if gsd_m and self.gsd_m and not min(self.gsd_m) / 4 <= gsd_m <= max(self.gsd_m) * 4:
             warnings.warn(f"{gsd_m:g} m pixels; the model was trained on {min(self.gsd_m):g}-{max(self.gsd_m):g} m", stacklevel=3)
-        normalized, _ = self.statistics.normalize(image, channels, sensor, bands)
+        normalized, _ = self.statistics.normalize(image, channels, sensor, bands, valid)
         return self.encode_channels(normalized, channels, valid)
 
     @torch.no_grad()
@@ -143,7 +142,10 @@ class GeoLangBind:
 
         Raises:
             CheckpointError: the model has no tokenizer.
+            DataError: `texts` is one string; its letters would be taken for texts.
         """
+        if isinstance(texts, str):
+            raise DataError("encode_text takes a list of texts, not one string; write encode_text([text])")
         if self.tokenizer is None:
             raise CheckpointError("this model has no tokenizer; load it from a folder that holds tokenizer.json")
         return self.towers.text_vectors(self.tokenizer(texts).to(self.towers.logit_bias.device))
@@ -203,7 +205,10 @@ def load(path: str | Path) -> GeoLangBind:
         tokenizer = tokenizer_from_json((folder / checkpoint.TOKENIZER).read_text(encoding="utf-8"), config["tokenizer"])
         statistics = Statistics.from_json(config["statistics"])
         told = [config[key] for key in ("trained_sensors", "trained_words", "parents", "provenance")]
-    except (KeyError, TypeError, OSError) as error:
+        gsd_m = tuple(config["preprocessing"]["gsd_m"])
+    except OSError as error:
+        raise CheckpointError(f"model folder is incomplete: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete or damaged: {error!r}") from None
     tensors = checkpoint.read_tensors(folder)
     heads = {name: tensor for name, tensor in tensors.items() if name.startswith("maka.")}
@@ -211,8 +216,15 @@ def load(path: str | Path) -> GeoLangBind:
     if lines := checkpoint.mismatches(towers.state_dict(), weights):
         raise CheckpointError(f"weights of {folder} do not fit its config.json, {len(lines)} differences:\n" + "\n".join(lines))
     towers.load_state_dict(weights)
-    gsd_m = tuple(config["preprocessing"]["gsd_m"])
     return GeoLangBind(towers, tokenizer, statistics, tuple(told[0]), frozenset(told[1]), gsd_m, told[2], told[3], heads).eval()
+
+
+def _mask(valid: Tensor | NDArray[np.bool_], pixels: Tensor) -> Tensor:
+    mask = torch.as_tensor(valid, device=pixels.device).bool()
+    wanted = (len(pixels), *pixels.shape[2:])
+    if tuple(mask.shape) not in (wanted, wanted[1:]):
+        raise DataError(f"valid must be (H, W) or (B, H, W) of the image, {wanted[1:]} or {wanted}; got {tuple(mask.shape)}")
+    return mask.expand(wanted)
 
 
 def _floats(wavelengths_um: Sequence[float] | Tensor | None) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,10 @@ class KindStatistics:
     def __post_init__(self) -> None:
         if self.transform not in ("identity", "log", "relief"):
             raise CheckpointError(f"unknown transform '{self.transform}' in the statistics; known are identity, log, relief")
-        if not len(self.wavelengths_um) == len(self.mean) == len(self.std) > 0 or min(self.std) <= 0:
+        if not len(self.wavelengths_um) == len(self.mean) == len(self.std) > 0 or not all(std > 0 for std in self.std):
             raise CheckpointError("statistics need as many means and positive deviations as wavelengths")
+        if any(low >= high for low, high in pairwise(self.wavelengths_um)):
+            raise CheckpointError(f"the wavelengths of a statistics curve must ascend, got {self.wavelengths_um}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Statistics:
                 for name, kind in data["kinds"].items()
             }
             bands = {key: {band: (float(mean), float(std)) for band, (mean, std) in rows.items()} for key, rows in data["bands"].items()}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the statistics in config.json are damaged: {error!r}") from None
         return cls(kinds, bands)
 
@@ -86,7 +89,9 @@ class Statistics:
         """These statistics plus what only `other` knows; what both know stays as here, so that a child keeps its parent's scale."""
         return Statistics({**other.kinds, **self.kinds}, {**other.bands, **self.bands})
 
-    def normalize(self, image: Tensor, channels: ChannelSet, sensor: str, bands: Sequence[str]) -> tuple[Tensor, str]:
+    def normalize(
+        self, image: Tensor, channels: ChannelSet, sensor: str, bands: Sequence[str], valid: Tensor | None = None
+    ) -> tuple[Tensor, str]:
         """Normalise one sensor's images.
 
         Args:
@@ -94,6 +99,7 @@ class Statistics:
             channels: C channels with kinds.
             sensor: name of the sensor.
             bands: C band names.
+            valid: (B, H, W) bool, False where there is no data, so that holes do not shift the mean height; None when all is valid.
 
         Returns:
             Normalised float32 images of the same shape, and how: "exact" for a sensor seen in training, else "curve".
@@ -117,30 +123,46 @@ class Statistics:
                 pair = (mean, std)
             pairs.append(pair)
         means, stds = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
-        return (transform(image, [self.kinds[kind].transform for kind in kinds]) - means) / stds, how
+        return (transform(image, [self.kinds[kind].transform for kind in kinds], valid) - means).div_(stds), how
 
 
-def transform(image: Tensor, names: Sequence[str]) -> Tensor:
+def transform(image: Tensor, names: Sequence[str], valid: Tensor | None = None) -> Tensor:
     """Apply one transform per channel to (B, C, H, W) float32; channels of one image nearly always share theirs."""
     if len(set(names)) > 1:
-        return torch.cat([transform(image[:, i : i + 1], [name]) for i, name in enumerate(names)], dim=1)
+        return torch.cat([transform(image[:, i : i + 1], [name], valid) for i, name in enumerate(names)], dim=1)
     match names[0]:
         case "log":
-            return (image.clamp_min(0) + _LOG_FLOOR).log_()
+            return image.clamp_min(0).add_(_LOG_FLOOR).log_()
         case "relief":
-            return ((image - image.mean((2, 3), keepdim=True)) / _RELIEF_UNIT_M).asinh()
+            return (image - _image_mean(image, valid)).div_(_RELIEF_UNIT_M).asinh_()
         case _:
             return image
 
 
+def _image_mean(image: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is None:
+        return image.mean((2, 3), keepdim=True)
+    counted = valid.unsqueeze(1)
+    return (image * counted).sum((2, 3), keepdim=True) / counted.sum((2, 3), keepdim=True).clamp_min(1)
+
+
 @dataclass(frozen=True)
 class Measured:
-    """Sample images of one stream: (B, C, H, W) float32 in canonical units, and what their channels are."""
+    """Sample images of one stream.
+
+    Attributes:
+        sensor: its name.
+        bands: C band names.
+        image: (B, C, H, W) float32 in canonical units.
+        channels: what they are.
+        valid: (B, H, W) bool, or None where all is valid.
+    """
 
     sensor: str
     bands: tuple[str, ...]
     image: Tensor
     channels: ChannelSet
+    valid: Tensor | None = None
 
 
 def measure(streams: Iterable[Measured]) -> Statistics:
@@ -156,8 +178,8 @@ def measure(streams: Iterable[Measured]) -> Statistics:
     exact: dict[str, dict[str, float]] = {}
     for stream in streams:
         kinds = stream.channels.kinds or ()
-        values = transform(stream.image, [transform_of(kind) for kind in kinds])
-        std, mean = torch.std_mean(values, dim=(0, 2, 3))
+        values = transform(stream.image, [transform_of(kind) for kind in kinds], stream.valid).transpose(0, 1).flatten(1)
+        std, mean = torch.std_mean(values if stream.valid is None else values[:, stream.valid.flatten()], dim=1)
         for i, (band, kind, wavelength_um) in enumerate(zip(stream.bands, kinds, stream.channels.wavelengths_um, strict=True)):
             rows.setdefault(kind, []).append((wavelength_um, float(mean[i]), float(std[i])))
             exact.setdefault(f"{stream.sensor}/{kind}", {})[band] = float(mean[i])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from geolangbind.sensors.channels import ChannelSet
 from geolangbind.views import RGB_UM, rgb_view
 
 _TEACHER_FORMAT = "geolangbind-teacher"
+# what a teacher folder may ask of timm: shapes only (timm's `checkpoint_path` would unpickle a file)
+_VIT_ARGUMENTS = frozenset(
+    {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "reg_tokens", "class_token", "global_pool", "init_values",
+     "qkv_bias", "qk_norm", "pos_embed", "no_embed_class", "pre_norm", "dynamic_img_size", "drop_path_rate", "weight_init"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,9 @@ class Teacher:
         mean, std = (torch.tensor(values, device=view.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return self.tokens((view - mean) / std).float()
 
-    def see(self, image: Tensor, channels: ChannelSet) -> Tensor:
-        """Tokens (B, N, D) of images of any sensor in canonical units (B, C, H, W)."""
-        return self.features(rgb_view(image, channels))
+    def see(self, image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
+        """Tokens (B, N, D) of images of any sensor in canonical units (B, C, H, W); `valid` (B, H, W) as in `views.rgb_view`."""
+        return self.features(rgb_view(image, channels, valid))
 
 
 def load_teacher(name: str, source: str) -> Teacher:
@@ -86,8 +92,11 @@ def load_teacher(name: str, source: str) -> Teacher:
             f"teacher {name}: no such folder '{source}'. Give timm:NAME, timm:NAME@FILE, a teacher folder or a model folder"
         )
     if (folder / checkpoint.CONFIG).is_file():
-        config = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))
-        if config.get("format") == _TEACHER_FORMAT:
+        try:
+            config = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"teacher {name}: cannot read {folder / checkpoint.CONFIG}: {error}") from None
+        if isinstance(config, dict) and config.get("format") == _TEACHER_FORMAT:
             return _folder_teacher(name, folder, config)
     return _model_teacher(name, folder)
 
@@ -123,15 +132,18 @@ def _finish(name: str, model: nn.Module, size_px: int, mean: tuple[float, ...], 
 
 def _timm_teacher(name: str, source: str) -> Teacher:
     import timm
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     architecture, _, file = source.removeprefix("timm:").partition("@")
-    if not timm.is_model(architecture.split(".")[0]):
-        raise CheckpointError(
-            f"teacher {name}: timm has no model '{architecture}'; similar: {timm.list_models(f'*{architecture[:12]}*')[:5]}"
-        )
+    base = architecture.split(".")[0]
+    if not timm.is_model(base):
+        similar = ", ".join(get_close_matches(base, timm.list_models("*vit*"), 5))
+        raise CheckpointError(f"teacher {name}: timm has no model '{architecture}'; similar: {similar or 'none'}")
     try:
         model = timm.create_model(architecture, pretrained=not file, num_classes=0, dynamic_img_size=False)
+    except TypeError:
+        raise CheckpointError(f"teacher {name}: {architecture} is no plain vision transformer; name one, such as vit_*") from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"teacher {name}: weights of {architecture} are neither cached nor reachable ({error}); use timm:{architecture}@FILE"
@@ -140,7 +152,10 @@ def _timm_teacher(name: str, source: str) -> Teacher:
     if file:
         if not Path(file).is_file():
             raise CheckpointError(f"teacher {name}: no weights file '{file}'")
-        weights = {key: value for key, value in load_file(file).items() if not key.startswith("head.")}
+        try:
+            weights = {key: value for key, value in load_file(file).items() if not key.startswith("head.")}
+        except SafetensorError as error:
+            raise CheckpointError(f"teacher {name}: {file} is no safetensors file: {error}") from None
         if lines := checkpoint.mismatches(model.state_dict(), weights):
             raise CheckpointError(f"teacher {name}: {file} does not fit {architecture}:\n" + "\n".join(lines))
         model.load_state_dict(weights)
@@ -153,9 +168,12 @@ def _folder_teacher(name: str, folder: Path, config: Mapping[str, Any]) -> Teach
     import timm
 
     try:
+        strange = sorted(set(config["arguments"]) - _VIT_ARGUMENTS)
+        if strange or not timm.is_model(config["timm"]):
+            raise ValueError(f"architecture {config['timm']}, unknown arguments {strange}")
         model = timm.create_model(config["timm"], pretrained=False, num_classes=0, **config["arguments"])
         size_px, mean, std = int(config["size_px"]), tuple(config["mean"]), tuple(config["std"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"teacher {name}: {folder / checkpoint.CONFIG} is damaged: {error!r}") from None
     weights = {key: value for key, value in checkpoint.read_tensors(folder).items() if not key.startswith("head.")}
     if lines := checkpoint.mismatches(model.state_dict(), weights):

@@ -98,8 +98,6 @@ class TextTokenizer:
         cleaned = [canonicalize(text) if self.clean == "canonicalize" else " ".join(text.split()) for text in texts]
         ids = [encoding.ids for encoding in self.core.encode_batch(cleaned)]
         return torch.tensor(ids, dtype=torch.int64).reshape(len(cleaned), self.context_length)
-            len(cleaned), self.context_length
-        )
 
     def to_json(self) -> str:
         """The text of `tokenizer.json`."""

@@ -29,12 +29,14 @@ _THERMAL_FROM_UM = 3.0
 _THERMAL_WINDOW_UM = 11.0
 
 
-def rgb_view(image: Tensor, channels: ChannelSet) -> Tensor:
+def rgb_view(image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
     """Show images of one sensor as RGB.
 
     Args:
         image: (B, C, H, W) float32 in canonical units (display images in [0, 1]).
         channels: C channels with kinds.
+        valid: (B, H, W) bool, False where there is no data. Matters where the view depends on the whole image (thermal, elevation):
+            holes are shown at the image's mean. None when all is valid.
 
     Returns:
         (B, 3, H, W) float32 in [0, 1].
@@ -47,15 +49,23 @@ def rgb_view(image: Tensor, channels: ChannelSet) -> Tensor:
     if channels.kinds[0].startswith(("sigma0", "gamma0")):
         return _radar(image, channels.kinds)
     if channels.kinds[0] in ("elevation", "height"):
-        return _relief(image[:, 0])
+        return _relief(_filled(image[:, :1], valid)[:, 0])
     if min(channels.wavelengths_um) > _THERMAL_FROM_UM:
         window = _nearest(channels, _THERMAL_WINDOW_UM)
-        return _thermal(image[:, window : window + 1], channels.kinds[window])
+        return _thermal(_filled(image[:, window : window + 1], valid), channels.kinds[window])
     nearest = [_nearest(channels, target) for target in RGB_UM]
     picture = image[:, nearest]
     if channels.kinds[nearest[0]].startswith("reflectance"):
         picture = picture / _WHITE_REFLECTANCE
     return picture.clamp(0, 1)
+
+
+def _filled(image: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is None:
+        return image
+    seen = valid.unsqueeze(1)
+    mean = torch.where(seen, image, 0.0).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1)
+    return torch.where(seen, image, mean)
 
 
 def _nearest(channels: ChannelSet, target_um: float) -> int:

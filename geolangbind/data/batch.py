@@ -17,7 +17,7 @@ from torch import Tensor
 from geolangbind.data.sample import Sample
 from geolangbind.errors import DataError
 from geolangbind.sensors import get_sensor
-from geolangbind.sensors.channels import ChannelSet, channel_set
+from geolangbind.sensors.channels import ChannelSet, channel_set, modality_of
 from geolangbind.sensors.units import Unit, to_canonical
 
 
@@ -146,7 +146,7 @@ def describe(sensor: str, bands: tuple[str, ...], unit: Unit) -> tuple[ChannelSe
     """
     record = get_sensor(sensor)
     canonical = to_canonical(np.zeros(1, dtype=np.float32), unit)[1]
-    return channel_set(record, record.select(bands=list(bands)), canonical), canonical, record.modality
+    return channel_set(record, record.select(bands=list(bands)), canonical), canonical, modality_of(record, canonical)
 
 
 def _fill(target: NDArray[np.float32], sample: Sample) -> NDArray[np.bool_] | None:

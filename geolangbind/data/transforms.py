@@ -23,49 +23,46 @@ class Augmentation:
         image_gain: deviation of an offset shared by all bands of an image (illumination, for log reflectance).
         band_gain: deviation of an offset per image and band (calibration, haze).
         contrast: deviation of a factor per image.
-        noise: deviation of independent pixel noise.
     """
 
     flips: bool = True
     image_gain: float = 0.2
     band_gain: float = 0.1
     contrast: float = 0.1
-    noise: float = 0.02
 
 
 def augment(
-    image: Tensor, features: Mapping[str, Tensor], settings: Augmentation, generator: torch.Generator
-) -> tuple[Tensor, dict[str, Tensor]]:
+    image: Tensor, features: Mapping[str, Tensor], settings: Augmentation, generator: torch.Generator, valid: Tensor | None = None
+) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
     """Augment one batch.
 
     Args:
         image: (B, C, H, W) float32, normalised.
         features: teacher tokens (B, N, D) on square grids.
         settings: amplitudes.
-        generator: source of all randomness.
+        generator: source of all randomness, on the CPU.
+        valid: (B, H, W) bool, or None.
 
     Returns:
-        Image and features, new tensors.
+        Image, features and valid pixels, new tensors.
     """
     batch, count = image.shape[:2]
     if settings.flips:
         turns, mirrored = int(torch.randint(4, (), generator=generator)), bool(torch.randint(2, (), generator=generator))
         image = _symmetry(image, turns, mirrored)
+        valid = None if valid is None else _symmetry(valid, turns, mirrored)
         features = {name: _turn_tokens(tokens, turns, mirrored) for name, tokens in features.items()}
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator).to(image.device)
 
     gain = settings.image_gain * normal(batch, 1, 1, 1) + settings.band_gain * normal(batch, count, 1, 1)
-    image = image * (1 + settings.contrast * normal(batch, 1, 1, 1)) + gain
-    if settings.noise:
-        image = image.add_(torch.randn(image.shape, generator=generator), alpha=settings.noise)
-    return image, dict(features)
+    return (image * (1 + settings.contrast * normal(batch, 1, 1, 1))).add_(gain), dict(features), valid
 
 
 def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:
     grid = torch.rot90(grid, turns, dims=(-2, -1))
-    return (grid.flip(-1) if mirrored else grid).contiguous()
+    return grid.flip(-1) if mirrored else grid
 
 
 def _turn_tokens(tokens: Tensor, turns: int, mirrored: bool) -> Tensor:

@@ -19,7 +19,7 @@ from geolangbind.data.index import INDEX_NAME, Index, Layout, ShardRecord, load_
 from geolangbind.data.sample import KEY_PATTERN, Sample
 from geolangbind.data.tars import PendingTar
 from geolangbind.errors import DataError
-from geolangbind.sensors import get_sensor
+from geolangbind.sensors import get_sensor, modality_of
 
 Existing = Literal["refuse", "append", "overwrite"]
 
@@ -205,7 +205,7 @@ def _check(sample: Sample, layout: Layout | None, where: str) -> Layout:
     bands = tuple(band.name for band in sensor.select(bands=list(sample.meta.bands)))
     if bands != sample.meta.bands:
         raise DataError(f"sample {sample.key}: name bands as the sensor's record does: {list(bands)}, not {list(sample.meta.bands)}")
-    return Layout.of(sample, sensor.modality)
+    return Layout.of(sample, modality_of(sensor, sample.meta.unit))
 
 
 def _old_index(folder: Path, existing: Existing) -> Index:

@@ -96,7 +96,7 @@ def plot_pictures(path: Path, model_folder: Path, data: Path, per_modality: int 
             model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
             @ class_vectors(model, classes, modality).T
         )
-        views = rgb_view(batch.image, batch.channels).permute(0, 2, 3, 1).numpy()
+        views = rgb_view(batch.image, batch.channels, batch.valid).permute(0, 2, 3, 1).numpy()
         for row in range(per_modality):
             guess, truth = list(classes)[int(scores[row].argmax())], batch.labels["scene_class"][row]
             axes = panels[row][column]

@@ -22,6 +22,7 @@ from geolangbind.errors import DataError
 from geolangbind.planet.groups import CLASSES
 from geolangbind.planet.materials import MASK_CLASSES
 from geolangbind.teachers import save_teacher
+from geolangbind.train.loop import short_attention
 
 _ARCHITECTURE = "vit_tiny_patch16_224"
 _ARGUMENTS: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 96, "depth": 3, "num_heads": 3}
@@ -82,10 +83,11 @@ def train_teacher(kind: str, data: Path, out: Path, steps: int, batch_size: int,
     order = MixtureOrder([len(stream) for stream in streams], [1.0] * len(streams), batch_size, seed)
     batches = make_loader(streams, order, start_step=0, stop_step=steps)
     for batch in track(batches, f"teacher {kind}", total=steps, disable=not progress):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = task((batch.image - _MEAN[0]) / _STD[0], batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with short_attention(torch.device("cpu")):
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = task((batch.image - _MEAN[0]) / _STD[0], batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
         optimizer.step()
         schedule.step()
     config = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from geolangbind.data.raster_reader import Raster, RasterReader
 from geolangbind.data.rasters import PixelWindow, open_raster
-from geolangbind.errors import DataError, GeoLangBindError, SettingsError
+from geolangbind.errors import DataError, GeoLangBindError, SettingsError, UnitError
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
+from geolangbind.sensors import modality_of
 
 _SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 _WHOLE = 1.5  # an image up to this many windows wide is looked at as one
@@ -58,9 +59,9 @@ def parse_labels(text: str) -> dict[str, tuple[str, ...]]:
     classes: dict[str, tuple[str, ...]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, words = entry.partition("=")
-        classes[name.strip()] = tuple(phrase.strip() for phrase in words.split("|")) if words else (name.strip(),)
-    if len(classes) < 2:
-        raise SettingsError('give at least two labels, e.g. --labels "forest, harbour, solar farm"')
+        classes[name.strip()] = tuple(filter(None, (phrase.strip() for phrase in words.split("|")))) or (name.strip(),)
+    if len(classes) < 2 or "" in classes:
+        raise SettingsError('give at least two labels, each with a name, e.g. --labels "forest, harbour, SeaLake=sea or lake"')
     return classes
 
 
@@ -69,15 +70,19 @@ def _card_classes(path: Path) -> dict[str, tuple[str, ...]]:
 
     try:
         classes = yaml.safe_load(path.read_text(encoding="utf-8"))["classes"]
-        return {str(name): tuple(map(str, phrases)) for name, phrases in classes.items()}
+        return {str(name): (phrases,) if isinstance(phrases, str) else tuple(map(str, phrases)) for name, phrases in classes.items()}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"--labels {path}: not a card with a mapping `classes: {{name: [phrases]}}` ({error!r})") from None
 
 
-def find_images(path: Path, sensor: str | None) -> list[Path]:
+def find_images(path: Path, options: Mapping[str, Any]) -> list[Path]:
     """The images that a path stands for: itself, or everything readable below a folder.
 
     A folder whose files each hold one band of one scene is one image.
+
+    Args:
+        path: file or folder.
+        options: what the files do not say, see `data.rasters.open_raster`.
 
     Raises:
         DataError: nothing is there.
@@ -86,21 +91,23 @@ def find_images(path: Path, sensor: str | None) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder")
-    if _is_scene(path, sensor):
+    if _is_scene(path, options):
         return [path]
-    scenes = {folder for folder in path.rglob("*") if folder.is_dir() and _is_scene(folder, sensor)}
+    scenes = {folder for folder in path.rglob("*") if folder.is_dir() and _is_scene(folder, options)}
     files = [file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and not scenes & {*file.parents}]
     if not (found := sorted([*files, *scenes])):
         raise DataError(f"{path}: no image below it; readable are {', '.join(_SUFFIXES)}")
     return found
 
 
-def _is_scene(folder: Path, sensor: str | None) -> bool:
-    """Whether opening the folder as one scene of single-band files succeeds."""
+def _is_scene(folder: Path, options: Mapping[str, Any]) -> bool:
+    """Whether the folder's files are the bands of one scene. What unit they are in is asked later."""
     if not any(file.suffix.lower() in (".tif", ".tiff") for file in folder.iterdir()):
         return False
     try:
-        open_raster(folder, sensor=sensor, scale=1, offset=0)
+        open_raster(folder, **options)
+    except UnitError:
+        return True
     except GeoLangBindError:
         return False
     return True
@@ -121,7 +128,7 @@ def read_truth(how: str, paths: Sequence[Path], classes: Mapping[str, object]) -
         told = [path.parent.name for path in paths]
     else:
         rows = _truth_rows(Path(how))
-        told = [next((name for end, name in rows if path.as_posix().endswith(end)), "") for path in paths]
+        told = [next((name for end, name in rows if path.parts[-len(end.parts) :] == end.parts), "") for path in paths]
     known = {_plain(name): name for name in classes}
     if wrong := [(path, name) for path, name in zip(paths, told, strict=True) if _plain(name) not in known]:
         path, name = wrong[0]
@@ -132,10 +139,10 @@ def read_truth(how: str, paths: Sequence[Path], classes: Mapping[str, object]) -
     return [known[_plain(name)] for name in told]
 
 
-def _truth_rows(path: Path) -> list[tuple[str, str]]:
+def _truth_rows(path: Path) -> list[tuple[PurePath, str]]:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [(row["file"], row["class"]) for row in csv.DictReader(stream)]
+        with path.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets put a mark before the first column's name
+            return [(PurePath(row["file"].strip()), (row["class"] or "").strip()) for row in csv.DictReader(stream) if row["file"]]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"--truth {path}: needs columns 'file' and 'class' ({error!r})") from None
 
@@ -161,21 +168,29 @@ def classify(
         GeoLangBindError: the image cannot be used; says what to add.
     """
     reader = open_raster(path, **options)
-    prototypes = class_vectors(model, classes, _modality(reader))
+    prototypes: Tensor | None = None
     size = window_px or _window(model, reader)
     whole = max(reader.width, reader.height) <= _WHOLE * size
     names = list(classes)
     for raster in [reader.read()] if whole else reader.windows(size):
+        if prototypes is None:
+            prototypes = class_vectors(model, classes, modality_of(raster.sensor, raster.unit))
         vector, how = embed(model, raster)
         scores = (model.towers.logit_scale.exp() * vector @ prototypes.T)[0].softmax(0)
-        yield Guess(path, None if whole else raster.window, names[int(scores.argmax())], tuple(scores.tolist()), None, (*raster.notes, how))
+        yield Guess(
+            path,
+            None if whole else raster.window,
+            names[int(scores.argmax())],
+            tuple(scores.tolist()),
+            None,
+            (_read_as(raster), *raster.notes, how),
+        )
 
 
-def _modality(reader: RasterReader) -> str:
-    """Which prompts to use: a colour picture of a multispectral sensor is spoken of as RGB."""
-    if reader.sensor.modality == "msi" and len(reader.bands) == 3:
-        return "rgb"
-    return reader.sensor.modality
+def _read_as(raster: Raster) -> str:
+    names = [band.name for band in raster.bands]
+    listed = ", ".join(names) if len(names) <= 13 else f"{len(names)} bands {names[0]} to {names[-1]}"
+    return f"{raster.sensor.name} {listed} in {raster.unit}"
 
 
 def _window(model: GeoLangBind, reader: RasterReader) -> int:
@@ -196,7 +211,7 @@ def embed(model: GeoLangBind, raster: Raster) -> tuple[Tensor, str]:
     if max(image.shape[-2:]) > _WHOLE * size:
         image, valid = _shrink(image, valid, size)
     names = [band.name for band in raster.bands]
-    normalized, how = model.statistics.normalize(image, raster.channels, raster.sensor.name, names)
+    normalized, how = model.statistics.normalize(image, raster.channels, raster.sensor.name, names, valid)
     vector = model.encode_channels(normalized, raster.channels, valid)
     return vector, f"normalised by {'its own statistics' if how == 'exact' else 'the curve over wavelength (sensor not seen in training)'}"
 

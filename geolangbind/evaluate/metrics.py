@@ -38,4 +38,5 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     z2 = _Z_95**2
     center = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z_95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
-    return max(0.0, center - half), min(1.0, center + half)
+    # the ends enclose the share exactly, whatever the rounding: at 0 and 1 they meet it
+    return min(share, max(0.0, center - half)), max(share, min(1.0, center + half))

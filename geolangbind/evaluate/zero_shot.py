@@ -79,7 +79,7 @@ def zero_shot(model: GeoLangBind, streams: Sequence[Stream], classes: Mapping[st
         vectors, labels = stream_vectors(model, stream)
         scores.append((vectors @ prototypes.T).numpy())
         for row in labels:
-            if row.get(label) not in numbers:
+            if str(row.get(label)) not in numbers:
                 raise DataError(f"a {stream.modality} sample has {label}={row.get(label)!r}, which is none of {', '.join(numbers)}")
             truth.append(numbers[str(row[label])])
     share = top1(np.concatenate(scores), np.array(truth))

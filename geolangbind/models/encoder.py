@@ -179,7 +179,7 @@ class VisionEncoder(nn.Module):
         if self.training and keep_tokens < 1:
             count = max(1, round(keep_tokens * x.shape[1]))
             order = torch.rand(x.shape[:2], device=x.device)
-            # tokens with data first: attention over masked tokens only would be NaN
+            # tokens with data first: attention over masked tokens only says nothing of the image (NaN or 0, by kernel)
             kept = (order if mask is None else order + ~mask).argsort(1)[:, :count]
             x = x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
             mask = None if mask is None else mask.gather(1, kept)

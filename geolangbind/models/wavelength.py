@@ -18,6 +18,7 @@ from geolangbind.sensors.channels import KINDS, ChannelSet
 
 CODE_DIM = 128
 _NANOMETRES_PER_UM = 1000.0
+_CODED_UM = (0.3, 20.0)
 _KERNEL_SCALE = 0.01  # the published constant on generated weights and bias
 _CACHED_CHANNEL_SETS = 16
 
@@ -41,14 +42,14 @@ def wavelength_code(wavelengths_um: Tensor) -> Tensor:
     """Code of centre wavelengths as the published encoder sees them, in nanometre-like numbers.
 
     Args:
-        wavelengths_um: (C,) float32 in µm; 0 means "no wavelength" and gives a zero code, since the fp32 phase of a radar
-            wavelength (55 500 µm) would be noise.
+        wavelengths_um: (C,) float32 in µm. Outside 0.3-20 µm (0 for channels without a wavelength, 55 500 for radar) the code is
+            zero: the fp32 phase of such numbers would be noise.
 
     Returns:
         (C, 128) float32.
     """
     code = sincos_code(_NANOMETRES_PER_UM * wavelengths_um)
-    return code * (wavelengths_um > 0).unsqueeze(1)
+    return code * ((wavelengths_um >= _CODED_UM[0]) & (wavelengths_um <= _CODED_UM[1])).unsqueeze(1)
 
 
 class ResidualMLP(nn.Module):

@@ -46,17 +46,6 @@ MODALITY_PHRASES: Mapping[str, tuple[str, ...]] = {
     "dem": ("elevation model", "digital elevation model", "terrain height map", "height map"),
 }
 
-PROMPTS_VERSION = "1"
-PROMPTS: tuple[str, ...] = (
-    "a satellite image of {}",
-    "a satellite photo of {}",
-    "{} seen from space",
-    "an aerial view of {}",
-    "this scene shows {}",
-    "{}",
-)
-"""Zero-shot templates; `{}` takes a class phrase."""
-
 PATTERNS: tuple[str, ...] = (
     "a {modality} of {phrase}",
     "{phrase}",
@@ -138,7 +127,7 @@ def _where(scene: Scene) -> str | None:
     if place.coast > 0.7:
         return "on the coast"
     if place.relief > 0.7:
-        return "in the mountains"
+        return "in a mountainous region"
     if place.population > 0.75:
         return "in a densely populated region"
     if place.population < 0.25:
@@ -215,9 +204,9 @@ def _names(pattern: str) -> set[str]:
 
 
 def _articles(sentence: str) -> str:
-    """Return `sentence` with "a" before a vowel sound turned into "an" ("a SAR image" is spoken es-ay-ar, yet written either way)."""
+    """Return `sentence` with "a" before a vowel sound turned into "an"."""
     words = sentence.split(" ")
     for i, word in enumerate(words[:-1]):
-        if word == "a" and words[i + 1][:1].lower() in "aeiou" and not words[i + 1].startswith(("unhealthy"[:1] + "ni", "eu", "one")):
+        if word == "a" and words[i + 1][:1].lower() in "aeiou" and not words[i + 1].startswith(("uni", "eu", "one")):
             words[i] = "an"
     return " ".join(words)

@@ -58,15 +58,16 @@ def industrial(scene: Scene, rng: np.random.Generator) -> Canvas:
             texture=0.06,
         )
     )
-    green = fractal(rng, 3, 16, 0.6) > rng.uniform(-0.3, 1.3)
-    canvas.paint(green, mix({"grass": 0.7, "soil_a": 0.3}, {"grass": 0.5, "tree": 0.5}, texture=0.1))
+    green = fractal(rng, 3, 16, 0.6) > rng.uniform(-0.6, 1.2)
+    canvas.paint(green, mix({"grass": 0.8, "soil_a": 0.2}, {"grass": 0.5, "tree": 0.5}, texture=0.1))
     angle = scene.axis.angle_rad
     street = mix({"asphalt": 0.9, "concrete": 0.1}, warm_k=1.0)
-    side = float(rng.uniform(28, 62))
+    side = float(rng.uniform(30, 85))
     houses(rng, canvas, angle, (side, side * 0.8), (0.35, 0.9), HALLS, float(rng.uniform(0.35, 0.75)), None, (130, 260), street, 11.0)
-    houses(rng, canvas, angle, (15, 15), (0.3, 0.8), HALLS, 0.3, smooth(rng, 4) > 0.5)
     if rng.random() < 0.5:
-        trees(rng, canvas, float(rng.uniform(0.02, 0.1)), 10)
+        houses(rng, canvas, angle, (15, 15), (0.3, 0.8), HALLS, 0.3, smooth(rng, 4) > 0.8)
+    if rng.random() < 0.7:
+        trees(rng, canvas, float(rng.uniform(0.02, 0.15)), 10)
     stamp(scene, canvas)
     return canvas
 
@@ -83,11 +84,10 @@ def residential(scene: Scene, rng: np.random.Generator) -> Canvas:
     trees(rng, canvas, float(rng.uniform(0.06, 0.35)), int(rng.choice([10, 24, 40, 60])))
     pitch = float(rng.uniform(10, 20))
     light = float(rng.random())
-    street = mix({"asphalt": 1.4 - light, "concrete": 0.8 * light, "grass": 0.15})
-    houses(
-        rng, canvas, scene.axis.angle_rad, (pitch, pitch * float(rng.uniform(0.8, 1.3))), (0.4, 0.85), ROOFS, float(rng.uniform(0.5, 0.9)), None,
-        (45, 150), street, float(rng.uniform(6, 12)),
-    )  # fmt: skip
+    street = mix({"asphalt": 1.4 - light, "concrete": 0.8 * light, "grass": 0.15}) if rng.random() < 0.75 else None
+    lot = (pitch, pitch * float(rng.uniform(0.8, 1.3)))
+    density, width = float(rng.uniform(0.5, 0.9)), float(rng.uniform(6, 12))
+    houses(rng, canvas, scene.axis.angle_rad, lot, (0.4, 0.85), ROOFS, density, None, (45, 150), street, width)
     if rng.random() < 0.35:
         outside = fractal(rng, 2, 8, 0.5) > rng.uniform(0.9, 1.8)
         canvas.paint(outside, GRASS if rng.random() < 0.6 else mix({"tree": 0.7, "tree_b": 0.3}, texture=0.15))

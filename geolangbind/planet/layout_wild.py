@@ -8,7 +8,7 @@ from geolangbind.planet.canvas import Canvas, mix
 from geolangbind.planet.layout_farmed import TRACK, annual_background
 from geolangbind.planet.noise import fractal, smooth
 from geolangbind.planet.scene import Scene
-from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp
+from geolangbind.planet.shapes import axis_distance, houses, line_distance, stamp, trees
 
 WATER = mix({"water": 1})
 
@@ -30,7 +30,7 @@ def forest(scene: Scene, rng: np.random.Generator) -> Canvas:
 
 def herbaceous(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Rough natural vegetation: dry and green grass, shrubs and bare patches blended by fractal noise, no parcels, winding tracks."""
-    dry = float(np.clip(rng.normal(0.95 - 0.35 * scene.vigour, 0.38), 0.02, 1))
+    dry = float(np.clip(rng.normal(1.0 - 0.35 * scene.vigour, 0.38), 0.02, 1))
     bare = float(rng.uniform(0, 1.3) * dry)
     base = {"dry_grass": dry, "grass": 0.85 - 0.75 * dry, "shrub": float(rng.uniform(0, 0.9)), "soil_a": bare}
     other = {
@@ -39,11 +39,15 @@ def herbaceous(scene: Scene, rng: np.random.Generator) -> Canvas:
         "shrub": float(rng.uniform(0.1, 1.0)),
         "soil_b": float(rng.uniform(0, 1)) * bare,
     }
-    canvas = Canvas(mix(base, other, texture=float(rng.uniform(0.04, 0.18))))
+    canvas = Canvas(mix(base, other, texture=float(rng.uniform(0.05, 0.24))))
     for extra in ({"shrub": 0.8, "tree": 0.3}, {"soil_b": 0.4 + bare, "dry_grass": 0.6, "grass": 0.2}):
-        if rng.random() < 0.6:
-            mask = fractal(rng, int(rng.choice([2, 4, 6])), 32, float(rng.uniform(0.5, 0.9))) > rng.uniform(0.4, 1.8)
+        if rng.random() < 0.5:
+            mask = fractal(rng, int(rng.choice([2, 4, 6])), 64, float(rng.uniform(0.6, 1.0))) > rng.uniform(0.4, 1.8)
             canvas.paint(mask, mix(extra, {**base, **extra}, texture=0.12))
+    if rng.random() < 0.5:
+        # Gullies: where fractal noise crosses zero, lines branch as drainage does.
+        gully = np.abs(fractal(rng, 3, 24, 0.6)) < rng.uniform(0.04, 0.14)
+        canvas.paint(gully, mix({"shrub": 0.5, **other}, {"shrub": 0.8, **base}, texture=0.1))
     if rng.random() < 0.45:
         distance, _ = line_distance(scene.axis.angle_rad, scene.axis.offset_m, scene.axis.curvature_per_m, 40 * smooth(rng, 5))
         canvas.paint(np.abs(distance) < rng.uniform(2.5, 5), TRACK)
@@ -114,7 +118,8 @@ def rock(scene: Scene, rng: np.random.Generator) -> Canvas:
 
 def sea(scene: Scene, rng: np.random.Generator) -> Canvas:
     """Open water, now and then a shore or boats."""
-    canvas = Canvas(WATER)
+    foam = float(rng.uniform(0.0, 0.005))
+    canvas = Canvas(mix({"water": 1.0}, {"water": 1 - foam, "snow": foam}))
     if rng.random() < 0.12:
         shore = fractal(rng, 2, 16, 0.5) > rng.uniform(1.2, 2.2)
         canvas.paint(shore, mix({"tree": 0.5, "grass": 0.3, "soil_b": 0.2}, {"shrub": 0.6, "water": 0.3}, texture=0.1))
@@ -125,6 +130,8 @@ def sea(scene: Scene, rng: np.random.Generator) -> Canvas:
 def river(scene: Scene, rng: np.random.Generator) -> Canvas:
     """A broad river in a smooth bend through fields, woods or houses, its banks lined with trees."""
     canvas = annual_background(scene, rng)
+    if rng.random() < 0.5:
+        trees(rng, canvas, float(rng.uniform(0.2, 0.8)), int(rng.choice([2, 3, 6])))
     wave = 22 * smooth(rng, 2)
     v, _ = axis_distance(scene, wave)
     half = scene.axis.width_m / 2
@@ -144,8 +151,8 @@ def river(scene: Scene, rng: np.random.Generator) -> Canvas:
     if rng.random() < 0.75:
         ragged = half + rng.uniform(5, 35) + 8 * smooth(rng, 16)
         canvas.paint(np.abs(v) < ragged, mix({"tree": 0.7, "grass": 0.3}, {"tree_b": 0.5, "shrub": 0.5}, texture=0.14))
-    if rng.random() < 0.35:
-        canvas.paint(np.abs(v) < half + rng.uniform(3, 12), mix({"sand": 0.4, "gravel": 0.6}, {"grass": 1}))
+    if rng.random() < 0.25:
+        canvas.paint(np.abs(v) < half + rng.uniform(3, 12), mix({"sand": 0.2, "gravel": 0.4, "grass": 0.4}, {"grass": 1}))
     canvas.paint(np.abs(v) < half, WATER)
     if rng.random() < 0.25:
         across, _ = line_distance(scene.axis.angle_rad + np.pi / 2, float(rng.uniform(-200, 200)), 0.0)

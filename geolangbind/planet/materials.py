@@ -112,12 +112,12 @@ def _stone(scene: Scene, z: Map, brightness: float) -> Map:
 
 
 _GREEN: dict[str, tuple[float, float, float, float]] = {
-    "crop_a": (1.4, 0.024, 0.35, 0.72),
-    "crop_b": (0.8, 0.017, 0.60, 0.63),
-    "grass": (1.05, 0.016, 0.38, 0.64),
+    "crop_a": (1.4, 0.026, 0.33, 0.76),
+    "crop_b": (0.8, 0.018, 0.50, 0.66),
+    "grass": (1.05, 0.018, 0.38, 0.67),
     "shrub": (1.0, 0.013, 0.75, 0.46),
-    "tree": (1.6, 0.023, 0.40, 0.62),
-    "tree_b": (1.7, 0.023, 0.45, 0.46),
+    "tree": (1.75, 0.029, 0.36, 0.70),
+    "tree_b": (1.8, 0.028, 0.42, 0.51),
     "reed": (0.8, 0.018, 0.70, 0.40),
 }
 """Typical chlorophyll, water in cm, dry matter and shadow factor of green canopies, fitted to band means of real Sentinel-2 chips."""
@@ -135,7 +135,7 @@ def _spectrum(name: str, scene: Scene, z: Map, pale: float) -> Map:
         return _stone(scene, z, _ROCK_BRIGHTNESS[name])
     match name:
         case "dry_grass":
-            brown, shade = float(np.exp(0.1 + 0.3 * z[1])), 0.52 * float(np.exp(0.2 * z[2] + 0.2 * pale))
+            brown, shade = float(np.exp(0.1 + 0.3 * z[1])), 0.57 * float(np.exp(0.2 * z[2] + 0.2 * pale))
             return spectra.vegetation(0.10 + 0.04 * abs(float(z[0])), 0.001, 0.9, brown, shade)
         case "sand":
             redness, iron = float(np.clip(0.25 + 0.3 * z[1], -0.1, 0.9)), float(np.clip(0.4 * z[2], 0, 0.8))
@@ -152,10 +152,10 @@ def _water(scene: Scene, z: Map) -> Map:
     """Return the scene's water: rivers and marshes carry more sediment and dissolved matter than the open sea."""
     turbid = {"river": 0.9, "wetland": 0.6, "harbour": 0.3}.get(scene.spec.layout, 0.0)
     return spectra.water(
-        sediment=0.011 * float(np.exp(0.9 * turbid + 1.6 * z[0])),
+        sediment=0.011 * float(np.exp(0.9 * turbid + 1.4 * z[0])),
         cdom=0.25 * float(np.exp(0.6 * turbid + 0.9 * z[1])),
-        algae=0.03 * float(np.exp(0.9 * z[2])),
-        glint=0.006 * float(np.exp(0.6 * z[3])),
+        algae=0.07 * float(np.exp(1.2 * z[2])),
+        glint=0.0025 * float(np.exp(0.9 * z[3])),
     )
 
 

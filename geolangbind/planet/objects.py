@@ -88,10 +88,10 @@ def draw_axis(rng: np.random.Generator, layout: str) -> tuple[float, float, floa
     curvature = float(rng.normal(0, 0.0005))
     match layout:
         case "highway":
-            width = float(rng.uniform(16, 42))
+            width = float(rng.uniform(12, 38))
             offset *= 0.9
         case "river":
-            width = float(np.exp(rng.uniform(np.log(60), np.log(250))))
+            width = float(np.exp(rng.uniform(np.log(65), np.log(290))))
             curvature *= 1.4
         case "harbour" | "beach":
             width, curvature = float(rng.uniform(30, 110)), curvature * (1.5 if layout == "beach" else 0.0)

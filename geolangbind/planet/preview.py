@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,11 @@ def _stretch(channels: Map, low: float, high: float) -> Map:
 def picture(stored: NDArray[np.generic], modality: str, scale: float) -> NDArray[np.uint8]:
     """Return stored values (C, H, W) as an 8-bit picture (H, W, 3) for people.
 
-    RGB as it is; multi- and hyperspectral as near infrared, red and green; radar as VV, VH and their difference; thermal as grey; elevation as shaded relief over height.
+    RGB as it is; multi- and hyperspectral as near infrared, red and green; radar as VV, VH and their difference; thermal as grey;
+    elevation as shaded relief over height.
     """
     value = stored.astype(np.float32) * scale
-    shown: Map
+    shown: NDArray[np.floating[Any]]
     match modality:
         case "rgb":
             shown = value / 255

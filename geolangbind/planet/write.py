@@ -123,15 +123,7 @@ def write_planet(
         SettingsError: an impossible count, worker number, modality or split.
         DataError: `out` has an index already.
     """
-    wrong = sorted(set(modalities) - set(PRODUCTS))
-    if wrong or not modalities:
-        raise SettingsError(f"unknown modalities {wrong}; the planet draws {', '.join(PRODUCTS)}")
-    if split not in SPLITS:
-        raise SettingsError(f"unknown split '{split}'; splits are {', '.join(SPLITS)}")
-    if count < 1 or workers < 1 or samples_per_shard < 1 or seed < 0:
-        raise SettingsError(
-            f"count, workers and samples_per_shard must be >= 1 and seed >= 0, got {count}, {workers}, {samples_per_shard}, {seed}"
-        )
+    _check(count, seed, modalities, workers, samples_per_shard, split)
     out = Path(out)
     scene_seed = len(SPLITS) * seed + SPLITS[split]
     tasks = [
@@ -155,6 +147,23 @@ def write_planet(
         "classes": {"scene_class": {name: list(class_phrases(name)) for name in CLASSES}},
     }
     return write_index(out, sorted(records, key=lambda record: record.file), provenance)
+
+
+def _check(count: int, seed: int, modalities: Sequence[str], workers: int, samples_per_shard: int, split: str) -> None:
+    """Refuse settings that cannot be meant.
+
+    Raises:
+        SettingsError: which one, and what is possible.
+    """
+    wrong = sorted(set(modalities) - set(PRODUCTS))
+    if wrong or not modalities:
+        raise SettingsError(f"unknown modalities {wrong}; the planet draws {', '.join(PRODUCTS)}")
+    if split not in SPLITS:
+        raise SettingsError(f"unknown split '{split}'; splits are {', '.join(SPLITS)}")
+    if count < 1 or workers < 1 or samples_per_shard < 1 or seed < 0:
+        raise SettingsError(
+            f"count, workers and samples_per_shard must be >= 1 and seed >= 0, got {count}, {workers}, {samples_per_shard}, {seed}"
+        )
 
 
 def _results(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, list[ShardRecord]]]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from geolangbind.errors import SensorError
-from geolangbind.sensors.channels import KINDS, ChannelSet, channel_set
+from geolangbind.sensors.channels import KINDS, ChannelSet, channel_set, modality_of
 from geolangbind.sensors.load import load_sensor_file
 from geolangbind.sensors.records import Band, ScaleRule, Sensor, nearest
 from geolangbind.sensors.units import Unit
@@ -25,6 +25,7 @@ __all__ = [
     "get_sensor",
     "list_sensors",
     "load_sensor_file",
+    "modality_of",
 ]
 
 _CATALOG = Path(__file__).with_name("catalog")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from geolangbind.errors import SensorError, UnitError
 from geolangbind.sensors.records import Band, Sensor
@@ -22,6 +23,8 @@ RADAR_BANDS: dict[str, tuple[float, float]] = {
 
 _OPTICAL_KINDS = ("reflectance_toa", "reflectance_surface", "display", "brightness_temperature", "surface_temperature")
 _POLARIZATIONS = ("vv", "vh", "hh", "hv")
+
+_REFLECTED_BELOW_UM, _EMITTED_ABOVE_UM = 5.0, 3.0
 
 KINDS: tuple[str, ...] = (
     *_OPTICAL_KINDS,
@@ -54,6 +57,8 @@ class ChannelSet:
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise SensorError(f"{count} wavelengths but {len(value)} {name}")
+        if not all(map(isfinite, self.wavelengths_um)):
+            raise SensorError(f"wavelengths must be finite numbers in µm, 0 where none applies; got {self.wavelengths_um}")
         unknown = sorted(set(self.kinds or ()) - set(KINDS))
         if unknown:
             raise SensorError(f"unknown channel kinds {unknown}; kinds are {', '.join(KINDS)}")
@@ -105,6 +110,24 @@ def kind_of(band: Band, unit: Unit, product_level: str) -> str:
             raise UnitError(f"{unit} is not a unit models are taught; convert it first")
 
 
+def _possible(kind: str, wavelength_um: float) -> bool:
+    """Sunlight is reflected below 5 µm, heat is emitted above 3 µm; pictures are made of either."""
+    if kind.startswith("reflectance"):
+        return wavelength_um < _REFLECTED_BELOW_UM
+    return kind == "display" or wavelength_um > _EMITTED_ABOVE_UM
+
+
+def modality_of(sensor: Sensor, unit: Unit) -> str:
+    """Return the modality of pixels of `sensor` in canonical `unit`: one product may hold reflectance and temperature.
+
+    Returns:
+        "ir" for temperatures, "rgb" for display images of multispectral sensors, else the sensor's own modality.
+    """
+    if unit in (Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K):
+        return "ir"
+    return "rgb" if unit is Unit.DISPLAY_U8 and sensor.modality == "msi" else sensor.modality
+
+
 def channel_set(sensor: Sensor, bands: Sequence[Band], unit: Unit) -> ChannelSet:
     """Describe `bands` of `sensor`, with values in canonical `unit`, to the encoder.
 
@@ -115,6 +138,11 @@ def channel_set(sensor: Sensor, bands: Sequence[Band], unit: Unit) -> ChannelSet
     for band, kind in zip(bands, kinds, strict=True):
         if kind in _OPTICAL_KINDS and band.center_wavelength_um is None:
             raise SensorError(f"band {band.name} of {sensor.name} has no centre wavelength; add center_wavelength_um to its record")
+        if kind in _OPTICAL_KINDS and not _possible(kind, band.center_wavelength_um or 0.0):
+            raise UnitError(
+                f"band {band.name} of {sensor.name} lies at {band.center_wavelength_um:g} µm, where values are not {unit}; "
+                f"it holds {sensor.unit_of(band)}. Read bands of different units apart"
+            )
     return ChannelSet(
         wavelengths_um=tuple(band.center_wavelength_um or 0.0 for band in bands),
         kinds=kinds,

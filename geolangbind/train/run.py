@@ -75,12 +75,17 @@ def train(settings: TrainSettings) -> Path:
     teachers = {name: load_teacher(name, choice.source) for name, choice in settings.teachers.choices.items() if choice.source}
     task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
     task.maka.load_state_dict(_matching_heads(task, model.heads), strict=False)
+    task.to(fabric.device)  # before the optimiser, whose restored state goes where the weights are
     optimizer = build_optimizer(task, settings.optim)
 
-    state = _resume(run_dir, settings, task, optimizer)
+    state = _resume(run_dir, settings, shards.fingerprint, task, optimizer)
     _describe(run_dir, settings, shards, teachers)
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
+    if state.step == 0 and settings.model in zoo.SIZES:
+        stream, samples = order.batch(0)
+        labels = [sample.meta.labels.get(settings.label) for sample in streams[stream].read_many(samples)]
+        task.calibrate(labels, len(labels))
     if state.step < settings.steps:
         batches = make_loader(
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
@@ -128,7 +133,10 @@ def measure_streams(streams: tuple[Stream, ...]) -> Statistics:
     for stream in streams:
         batches = list(islice(iterate_all(stream, 64), _MEASURED_SAMPLES // 64))
         image = torch.cat([batch.image for batch in batches])
-        measured.append(Measured(stream.sensor, stream.bands, image, batches[0].channels))
+        valid = torch.cat(
+            [torch.ones(batch.image[:, 0].shape, dtype=torch.bool) if batch.valid is None else batch.valid for batch in batches]
+        )
+        measured.append(Measured(stream.sensor, stream.bands, image, batches[0].channels, None if valid.all() else valid))
     return measure(measured)
 
 
@@ -180,12 +188,17 @@ def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[st
     return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
 
 
-def _resume(run_dir: Path, settings: TrainSettings, task: AlignmentTask, optimizer: torch.optim.Optimizer) -> Progressed:
+def _resume(run_dir: Path, settings: TrainSettings, fingerprint: str, task: AlignmentTask, optimizer: torch.optim.Optimizer) -> Progressed:
     newest = newest_state(run_dir)
     if newest is None:
         return Progressed(0, {})
     if settings.resume == "never":
         raise SettingsError(f"{run_dir} already holds {newest.name}; continue it (resume=auto), or give another run_dir")
+    record = run_dir / "run.json"
+    if record.is_file() and (before := json.loads(record.read_text(encoding="utf-8"))["data"]["fingerprint"]) != fingerprint:
+        raise SettingsError(
+            f"{newest} was trained on other data ({before[:12]}, now {fingerprint[:12]}); give another run_dir, or delete this one"
+        )
     told, average = load_state(newest, task, optimizer)
     task.seen_words.update(told["seen_words"])
     return Progressed(int(told["step"]), average)

@@ -9,6 +9,7 @@ from typing import Any
 from geolangbind.errors import SettingsError
 from geolangbind.losses import SAME_LABEL
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
 
 
@@ -92,7 +93,9 @@ class Optim:
     def __post_init__(self) -> None:
         _require(self.lr > 0, f"optim.lr is {self.lr}; it must be above 0")
         _require(0 <= self.final_lr <= 1, f"optim.final_lr is {self.final_lr}; it is a share of lr, between 0 and 1")
-        _require(self.warmup_steps >= 0 and self.clip_norm >= 0, "optim.warmup_steps and optim.clip_norm must not be negative")
+        least = min(self.warmup_steps, self.clip_norm, self.weight_decay, self.eps)
+        _require(least >= 0, "optim.warmup_steps, clip_norm, weight_decay and eps must not be negative")
+        _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, f"optim.beta1 ({self.beta1}) and beta2 ({self.beta2}) lie in [0, 1)")
 
 
 @dataclass
@@ -103,7 +106,7 @@ class Machine:
         accelerator: as in Lightning Fabric: auto, cpu, cuda.
         devices: processes per node.
         num_nodes: nodes.
-        precision: as in Lightning Fabric: 32-true, bf16-mixed, 16-mixed.
+        precision: one of `PRECISIONS`, as in Lightning Fabric.
         threads: torch threads per process; 0 leaves torch's choice.
         workers: loader processes; 0 reads in the training process.
     """
@@ -115,6 +118,11 @@ class Machine:
     threads: int = 0
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        _require(self.precision in PRECISIONS, f"machine.precision is '{self.precision}'; use one of {', '.join(PRECISIONS)}")
+        _require(self.devices > 0 and self.num_nodes > 0, "machine.devices and machine.num_nodes must be above 0")
+        _require(self.threads >= 0 and self.workers >= 0, "machine.threads and machine.workers must not be negative")
+
 
 @dataclass
 class Augment:
@@ -124,7 +132,6 @@ class Augment:
     image_gain: float = 0.2
     band_gain: float = 0.1
     contrast: float = 0.1
-    noise: float = 0.02
 
 
 @dataclass
@@ -184,6 +191,7 @@ class TrainSettings:
         _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
         _require(bool(self.sensor_group.modalities), "sensor_group.modalities is empty; choose a group, e.g. sensor_group=rgb")
         _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")
+        _require(self.seed >= 0, f"seed is {self.seed}; it must not be negative")
         _require(self.resume in ("auto", "never"), f"resume is '{self.resume}'; use auto or never")
         _require(self.same_label in SAME_LABEL, f"same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")
         _require(0 < self.keep_tokens <= 1, f"keep_tokens is {self.keep_tokens}; it is a share, above 0 and at most 1")
@@ -207,9 +215,9 @@ def from_config(config: Mapping[str, Any]) -> TrainSettings:
     try:
         settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainSettings), config))
     except ConfigKeyError as error:
-        known = OmegaConf.structured(TrainSettings)
-        key = str(error.key)
-        near = get_close_matches(key, [str(name) for name in known], 1)
+        prefix = str(error.full_key).rpartition(".")[0]
+        known = list(getattr(error.object_type, "__dataclass_fields__", ()))
+        near = [".".join(filter(None, (prefix, name))) for name in get_close_matches(str(error.key), known, 1)]
         raise SettingsError(f"unknown setting '{error.full_key}'" + (f"; did you mean '{near[0]}'?" if near else "")) from None
     except OmegaConfBaseException as error:
         raise SettingsError(f"setting '{getattr(error, 'full_key', '?')}': {str(error).splitlines()[0]}") from None

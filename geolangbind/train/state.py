@@ -66,16 +66,19 @@ def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[d
         told: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state.safetensors")
         module.load_state_dict({name.removeprefix("module/"): value for name, value in tensors.items() if name.startswith("module/")})
+        device = {name: parameter.device for name, parameter in module.named_parameters()}
         rows = _optimizer_rows(module, optimizer, create=True)
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 parameter, key = name.removeprefix("optimizer/").rsplit("/", 1)
-                rows[parameter][key] = value.clone()
+                rows[parameter][key] = value.clone().to(device[parameter])
+        average = {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
+        average = {name: value.to(device[name]) for name, value in average.items()}
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"cannot continue from {folder}: {str(error).splitlines()[0]}; delete it to go back to the one before"
         ) from None
-    return told, {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
+    return told, average
 
 
 def _optimizer_rows(module: nn.Module, optimizer: Optimizer, create: bool = False) -> dict[str, dict[str, Any]]:

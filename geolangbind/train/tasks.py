@@ -67,9 +67,11 @@ class AlignmentTask(nn.Module):
             `loss` (what to minimise) and its parts, scalars.
         """
         batch = fetch()
-        image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
-        image, features = augment(image, self._targets(batch), self.augmentation, generator)
-        vectors, output = self.towers.image_vectors(image, batch.channels, batch.valid, self.settings.keep_tokens)
+        if self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
+            raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
+        image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
+        image, features, valid = augment(image, self._targets(batch), self.augmentation, generator, batch.valid)
+        vectors, output = self.towers.image_vectors(image, batch.channels, valid, self.settings.keep_tokens)
         text = self._text_vectors(_pick(batch.captions, batch.keys, generator))
         losses = {"contrastive": self._contrastive(vectors, text, batch)}
         for name, target in features.items():
@@ -78,6 +80,22 @@ class AlignmentTask(nn.Module):
         matching = [self.settings.teachers.choices[name].weight * losses[f"maka/{name}"] for name in features]
         losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(matching, torch.zeros(()))
         return losses
+
+    @torch.no_grad()
+    def calibrate(self, labels: Sequence[object] | None, count: int) -> None:
+        """Start the logit bias of a random model at the log odds of a positive pair.
+
+        SigLIP's -10 is that figure for its batches of 32,768. Left there with hundreds of samples, a short training would spend
+        itself on moving one scalar.
+
+        Args:
+            labels: of a typical global batch, or None.
+            count: samples in it.
+        """
+        ids = _label_ids(labels, count) if self.settings.same_label == "positive" else None
+        targets, _ = pair_targets(ids, slice(0, count), count, self.settings.same_label)
+        share = float((targets > 0).float().mean())
+        self.towers.logit_bias.fill_(math.log(share / max(1 - share, 1e-6)))
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:
@@ -90,7 +108,7 @@ class AlignmentTask(nn.Module):
             if name in batch.features:
                 targets[name] = batch.features[name].float()
             elif name in self.teachers:
-                targets[name] = self.teachers[name].see(batch.image, batch.channels)
+                targets[name] = self.teachers[name].see(batch.image, batch.channels, batch.valid)
             else:
                 raise DataError(
                     f"no features of teacher {name} in the shards and no source to compute them; run `geolangbind shards add-features`"

@@ -94,7 +94,7 @@ def test_classes_of_one_group_lie_in_the_same_places() -> None:
 
 
 def test_probe_finds_the_groups(drawn: dict[str, NDArray[np.float64]]) -> None:
-    """A linear probe over all groups does far better than chance: seven times as often right as chance, about 5 %, in the hardest modality."""
+    """A linear probe over all groups is seven times as often right as chance, about 5 %, in the hardest modality."""
     for modality, features in drawn.items():
         truth = np.repeat([group_of(modality, name) for name in CLASSES], _PER_CLASS)
         rows = features.reshape(len(truth), -1)

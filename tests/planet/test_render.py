@@ -84,7 +84,7 @@ def test_display_pictures_are_whole_numbers() -> None:
 
 
 def test_radar_physics() -> None:
-    """Water dark, towns bright, volume scattering in cross polarisation, standing water under trees, gamma0 above sigma0, speckle of 4-5 looks."""
+    """Water dark, towns bright, trees seen in cross polarisation, water under trees, gamma0 above sigma0, speckle of 4-5 looks."""
     radar = get_sensor("sentinel-1-grd")
     bands = radar.select(bands=["VV", "VH"])
 

@@ -1,0 +1,90 @@
+"""Augmentation: image and teacher tokens turn together, one generator draws everything, zero means nothing."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from geolangbind.data.transforms import Augmentation, augment
+
+STILL = Augmentation(flips=False, image_gain=0, band_gain=0, contrast=0)
+FLIPS = Augmentation(flips=True, image_gain=0, band_gain=0, contrast=0)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_zero_amplitudes_change_nothing():
+    image, tokens = torch.randn(2, 3, 8, 8), torch.randn(2, 16, 5)
+    turned, features, _ = augment(image, {"vit": tokens}, STILL, seeded(0))
+    assert torch.equal(turned, image)
+    assert torch.equal(features["vit"], tokens)
+
+
+def test_tokens_turn_with_the_image():
+    """Tokens made by averaging patches of the turned image are the turned tokens."""
+    image = torch.randn(2, 5, 8, 8)
+    tokens = F.avg_pool2d(image, 2).flatten(2).transpose(1, 2)
+    seen = set()
+    for seed in range(60):
+        turned, features, _ = augment(image, {"vit": tokens}, FLIPS, seeded(seed))
+        assert torch.allclose(F.avg_pool2d(turned, 2).flatten(2).transpose(1, 2), features["vit"], atol=1e-6)
+        assert torch.allclose(turned.sum((2, 3)), image.sum((2, 3)), atol=1e-4)
+        seen.add(tuple(turned[0, 0, 0].tolist()))
+    assert len(seen) == 8  # each symmetry of the square puts another side, in another direction, on top
+
+
+def test_symmetries_apply_to_images_that_are_not_square():
+    turned, _, _ = augment(torch.randn(1, 2, 4, 6), {}, FLIPS, seeded(1))
+    assert sorted(turned.shape[2:]) == [4, 6]
+
+
+def test_the_generator_decides_everything():
+    image, features = torch.randn(3, 2, 6, 6), {"vit": torch.randn(3, 9, 4)}
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first, again, other = (augment(image, features, Augmentation(), seeded(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1]["vit"], again[1]["vit"])
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_inputs_stay_as_they_are():
+    image, tokens = torch.randn(2, 3, 8, 8), torch.randn(2, 16, 5)
+    before = image.clone(), tokens.clone()
+    for settings in (Augmentation(), Augmentation(flips=False), STILL):
+        augment(image, {"vit": tokens}, settings, seeded(0))
+    assert torch.equal(image, before[0]) and torch.equal(tokens, before[1])
+
+
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [("image_gain", (4000, 1, 1, 1)), ("band_gain", (2000, 2, 1, 1))],
+)
+def test_amplitudes_are_standard_deviations(part, shape):
+    image = torch.zeros(shape[0], 2, 8, 8)
+    settings = Augmentation(**{**dict.fromkeys(("image_gain", "band_gain", "contrast"), 0.0), "flips": False, part: 0.5})
+    drawn, _, _ = augment(image, {}, settings, seeded(0))
+    # constant over what shares one draw
+    values = drawn[:, : shape[1], :1, :1]
+    assert torch.equal(values.expand_as(drawn), drawn)
+    assert float(values.std()) == pytest.approx(0.5, rel=0.05)
+    assert float(values.mean()) == pytest.approx(0, abs=0.04)
+
+
+def test_contrast_is_one_factor_per_image():
+    image = torch.randn(2000, 2, 2, 2)
+    drawn, _, _ = augment(image, {}, Augmentation(False, 0, 0, 0.1), seeded(0))
+    factor = (drawn / image).flatten(1)
+    assert torch.allclose(factor, factor[:, :1].expand_as(factor), rtol=1e-3)
+    assert float(factor[:, 0].mean()) == pytest.approx(1, abs=0.01)
+    assert float(factor[:, 0].std()) == pytest.approx(0.1, rel=0.05)
+
+
+def test_valid_pixels_turn_with_the_image():
+    image = torch.rand(2, 1, 6, 6)
+    valid = image[:, 0] > 0.5
+    for seed in range(8):
+        turned, _, mask = augment(image, {}, FLIPS, seeded(seed), valid)
+        assert mask is not None
+        assert torch.equal(mask, turned[:, 0] > 0.5)

@@ -1,0 +1,74 @@
+"""Every file under conf/ is reachable and makes settings that check out."""
+
+import re
+
+import pytest
+import yaml
+
+from geolangbind.evaluate.run import Suite
+from geolangbind.hydra_entry import compose
+from geolangbind.paths import cards_dir, conf_dir
+from geolangbind.train.settings import MODALITIES, TrainSettings, from_config
+
+GROUPS = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+TRAIN_FILES = sorted(path for path in conf_dir().rglob("*.yaml") if path.parent.name in GROUPS - {"suite"})
+SUITES = sorted((conf_dir() / "suite").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TRAIN_FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_each_choice_makes_valid_settings(path):
+    settings = from_config(compose("train", [f"{path.parent.name}={path.stem}", "model=tmp", "data=shards"]))
+    assert isinstance(settings, TrainSettings) and (settings.data, settings.run_dir) == ("shards", f"runs/{settings.sensor_group.name}")
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_each_suite_is_one(path):
+    suite = Suite(**compose("evaluate", [f"suite={path.stem}"])["suite"])
+    assert suite.name == path.stem and suite.data and suite.label
+
+
+def test_sensor_groups_are_the_modalities_and_two_unions():
+    groups = {path.stem: yaml.safe_load(path.read_text()) for path in (conf_dir() / "sensor_group").glob("*.yaml")}
+    assert set(groups) == {*MODALITIES, "others", "all"}
+    for name, group in groups.items():
+        wanted = {"others": set(MODALITIES) - {"rgb"}, "all": set(MODALITIES)}.get(name, {name})
+        assert group["name"] == name and set(group["modalities"]) == wanted and set(group["modalities"].values()) == {1}
+
+
+def test_the_typed_settings_and_the_file_know_the_same_keys():
+    """A key in one but not in the other would be a value that nobody can set, or one without a documented default."""
+    config = compose("train", [])
+    assert set(config) == set(TrainSettings.__dataclass_fields__)
+    for name in ("optim", "machine", "augment", "teachers", "sensor_group"):
+        field = TrainSettings.__dataclass_fields__[name].default_factory
+        assert set(config[name]) == set(field.__dataclass_fields__), name
+
+
+def test_names_of_plain_values_are_no_groups():
+    """`model=runs/merged` would be an error if there were a folder conf/model."""
+    assert not GROUPS & {"model", "data", "task", "out", "run_dir"}
+
+
+def test_the_published_teachers_are_named_by_timm():
+    import timm
+
+    choices = from_config(compose("train", ["teachers=published", "data=d"])).teachers.choices
+    assert len(choices) == 3
+    for choice in choices.values():
+        assert timm.is_model(re.fullmatch(r"timm:([^.]+)(\..+)?", choice.source)[1])
+
+
+def test_comments_of_the_experiments_are_commands_that_compose():
+    for path in (conf_dir() / "experiment").glob("*.yaml"):
+        line = next(line for line in path.read_text().splitlines() if line.startswith("# geolangbind-train "))
+        assert from_config(compose("train", line.split()[2:])).data
+
+
+def test_cards_have_what_they_need():
+    cards = list(cards_dir().glob("*/card.yaml"))
+    assert cards
+    for path in cards:
+        card = yaml.safe_load(path.read_text())
+        assert {"name", "title", "task", "licence", "source", "sensors", "classes"} <= set(card) and card["name"] == path.parent.name
+        assert all(isinstance(phrases, list) and phrases for phrases in card["classes"].values())
+    assert not list(cards_dir().rglob("__init__.py"))

@@ -1,0 +1,117 @@
+"""Losses against open_clip, hand-computed values and torch primitives."""
+
+import math
+
+import pytest
+import torch
+from open_clip.loss import SigLipLoss
+from torch.nn import functional as F
+
+from geolangbind.errors import SettingsError
+from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
+
+
+def unit(*shape: int) -> torch.Tensor:
+    return F.normalize(torch.randn(*shape), dim=-1)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 17])
+def test_equals_open_clip_for_the_diagonal(batch):
+    torch.manual_seed(batch)
+    image, text = unit(batch, 12), unit(batch, 12)
+    scale, bias = torch.tensor(11.3), torch.tensor(-9.1)
+    targets, weights = pair_targets(None, slice(0, batch), batch, "negative")
+    expected = SigLipLoss()(image, text, scale, bias)
+    assert torch.allclose(sigmoid_contrastive(image, text, scale, bias, targets, weights), expected, rtol=1e-6)
+
+
+def test_two_by_two_by_hand():
+    image, text = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    logits = [[2 * 1.0 - 1, 2 * 0.0 - 1], [2 * 0.6 - 1, 2 * 0.8 - 1]]
+    terms = [[math.log1p(math.exp(-(1 if i == j else -1) * logits[i][j])) for j in range(2)] for i in range(2)]
+    targets = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    loss = sigmoid_contrastive(image, text, torch.tensor(2.0), torch.tensor(-1.0), targets)
+    assert float(loss) == pytest.approx(sum(map(sum, terms)) / 2, rel=1e-6)
+    weights = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    loss = sigmoid_contrastive(image, text, torch.tensor(2.0), torch.tensor(-1.0), targets, weights)
+    assert float(loss) == pytest.approx((terms[0][0] + 0.5 * terms[1][0] + terms[1][1]) / 2, rel=1e-6)
+
+
+def test_parts_of_two_processes_average_to_the_whole():
+    torch.manual_seed(0)
+    image, text, scale, bias = unit(6, 8), unit(6, 8), torch.tensor(5.0), torch.tensor(-2.0)
+    labels = torch.tensor([0, 1, 0, 2, 2, -1])
+    for same_label in ("negative", "ignore", "positive"):
+        whole = sigmoid_contrastive(image, text, scale, bias, *pair_targets(labels, slice(0, 6), 6, same_label))
+        parts = [
+            sigmoid_contrastive(image[rows], text, scale, bias, *pair_targets(labels, rows, 6, same_label))
+            for rows in (slice(0, 3), slice(3, 6))
+        ]
+        assert torch.allclose(sum(parts) / 2, whole, rtol=1e-6)
+
+
+LABELS = torch.tensor([4, 7, 4, -1, -1])
+
+
+def test_pairs_of_one_class_as_negatives():
+    targets, weights = pair_targets(LABELS, slice(0, 5), 5, "negative")
+    assert weights is None
+    assert torch.equal(targets, 2 * torch.eye(5) - 1)
+
+
+def test_pairs_of_one_class_as_positives():
+    targets, weights = pair_targets(LABELS, slice(0, 5), 5, "positive")
+    expected = 2 * torch.eye(5) - 1
+    expected[0, 2] = expected[2, 0] = 1
+    assert weights is None and torch.equal(targets, expected)
+
+
+def test_pairs_of_one_class_left_out():
+    targets, weights = pair_targets(LABELS, slice(1, 4), 5, "ignore")
+    assert torch.equal(targets, (2 * torch.eye(5) - 1)[1:4])
+    expected = torch.ones(3, 5)
+    expected[1, 0] = 0  # rows are 1, 2, 3 of the global batch: 2 shares the class of 0
+    assert torch.equal(weights, expected)
+
+
+def test_unknown_treatment_is_refused():
+    with pytest.raises(SettingsError, match="same_label is 'maybe'; use one of negative, ignore, positive"):
+        pair_targets(None, slice(0, 2), 2, "maybe")
+
+
+def test_feature_matching_from_primitives():
+    torch.manual_seed(0)
+    predicted, target = 2 * torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    difference = (predicted - target).abs()
+    smooth = torch.where(difference < 1, difference**2 / 2, difference - 0.5).mean()
+    cosine = [float(a @ b / a.norm() / b.norm()) for a, b in zip(predicted.flatten(1), target.flatten(1), strict=True)]
+    expected = float(smooth + (difference**2).mean()) + 1 - sum(cosine) / 3
+    assert float(feature_matching(predicted, target)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_feature_matching_by_hand():
+    predicted, target = torch.tensor([[[3.0, 0.0]]]), torch.tensor([[[0.0, 0.5]]])
+    # |3| -> 2.5, |0.5| -> 0.125; squares 9 and 0.25; orthogonal
+    assert float(feature_matching(predicted, target)) == pytest.approx((2.5 + 0.125) / 2 + 9.25 / 2 + 1)
+
+
+def test_feature_matching_of_equals_is_zero():
+    tokens = torch.randn(2, 9, 6)
+    assert float(feature_matching(tokens, tokens)) == pytest.approx(0, abs=1e-6)
+    standardized = F.layer_norm(tokens, (6,))
+    assert float(feature_matching(standardized, tokens, standardize=True)) == pytest.approx(0, abs=1e-6)
+
+
+def test_standardized_targets_forget_scale_and_offset():
+    torch.manual_seed(0)
+    predicted, target = torch.randn(2, 9, 6), torch.randn(2, 9, 6)
+    first = feature_matching(predicted, target, standardize=True)
+    assert torch.allclose(feature_matching(predicted, 50 * target + 7, standardize=True), first, rtol=1e-4)
+    assert not torch.allclose(feature_matching(predicted, 50 * target + 7), feature_matching(predicted, target), rtol=0.1)
+
+
+def test_half_precision_is_matched_in_full():
+    predicted, target = torch.randn(2, 9, 6).bfloat16(), torch.randn(2, 9, 6).half()
+    loss = feature_matching(predicted, target)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, feature_matching(predicted.float(), target.float()))

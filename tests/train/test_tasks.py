@@ -1,0 +1,195 @@
+"""What one step computes, on six samples of the planet."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.losses import feature_matching, sigmoid_contrastive
+from geolangbind.models import zoo
+from geolangbind.statistics import Measured, measure
+from geolangbind.train.tasks import AlignmentTask
+
+SHAPES = {"scene": (16, 12), "register": (4, 8)}
+STILL = {"flips": False, "image_gain": 0, "band_gain": 0, "contrast": 0}
+
+
+@pytest.fixture
+def make(batch, settings_for):
+    """`make(...)`: a task on a seeded tiny model, in training mode, without augmentation unless asked for."""
+
+    def task(teachers=(), live=(), projector=True, **changes) -> AlignmentTask:
+        torch.manual_seed(0)
+        model = zoo.build("tiny")
+        model.statistics = measure([Measured(batch.sensor, batch.bands, batch.image, batch.channels)])
+        choices = {name: {"weight": weight, "projector": projector} for name, weight in dict(teachers).items()}
+        settings = settings_for(**{"augment": STILL, "teachers": {"choices": choices, "weight": 0.25}, **changes})
+        return AlignmentTask(model, settings, dict(live), SHAPES).train()
+
+    return task
+
+
+def losses_of(task, batch, seed=0):
+    return task(lambda: batch, torch.Generator().manual_seed(seed))
+
+
+def test_the_loss_is_the_sum_of_its_weighted_parts(make, batch):
+    losses = losses_of(make({"scene": 3.0, "register": 0.5}), batch)
+    assert set(losses) == {"loss", "contrastive", "maka/scene", "maka/register"}
+    expected = losses["contrastive"] + 0.25 * (3.0 * losses["maka/scene"] + 0.5 * losses["maka/register"])
+    torch.testing.assert_close(losses["loss"], expected)
+    alone = losses_of(make(), batch)
+    torch.testing.assert_close(alone["loss"], alone["contrastive"], rtol=0, atol=0)
+
+
+def test_the_contrastive_part_is_that_of_the_two_towers(make, batch):
+    """Worked out again from images and the captions drawn, with the published loss."""
+    task = make()
+    captions = [texts[0] for texts in batch.captions]
+    single = dataclasses.replace(batch, captions=tuple((text,) for text in captions))
+    image, _ = task.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
+    with torch.no_grad():
+        vectors, _ = task.towers.image_vectors(image, batch.channels)
+        text = task.towers.text_vectors(task.tokenizer(captions))
+        logits = 10 * vectors @ text.T - 10
+        expected = -torch.nn.functional.logsigmoid((2 * torch.eye(6) - 1) * logits).sum() / 6
+    torch.testing.assert_close(losses_of(task, single)["contrastive"].detach(), expected)
+
+
+def test_a_teacher_without_projector_is_compared_directly(make, batch):
+    features = torch.randn(6, 64, 128, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
+    direct = dataclasses.replace(batch, features={"siglip": features.half()})
+    task = make(projector=False, teachers={"siglip": 1.0})
+    assert len(task.maka) == 0
+    image, _ = task.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
+    tokens = task.towers.image_vectors(image, batch.channels)[1].features
+    torch.testing.assert_close(losses_of(task, direct)["maka/siglip"], feature_matching(tokens, features.half().float()))
+
+
+def test_the_frozen_text_tower_stays_as_it_is(make, batch):
+    task = make()
+    losses_of(task, batch)["loss"].backward()
+    assert not task.towers.text.training and task.towers.vision.training
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in task.towers.text.parameters())
+    assert all(parameter.grad is not None for parameter in (task.towers.logit_scale, task.towers.logit_bias))
+    assert sum(parameter.grad is not None for parameter in task.towers.vision.parameters()) > 30
+    assert task.seen_words == set()
+
+
+def test_the_base_stage_trains_the_text_tower_and_keeps_its_words(make, batch):
+    task = make(train_text=True)
+    losses_of(task, batch)["loss"].backward()
+    assert task.towers.text.training and all(parameter.grad is not None for parameter in task.towers.text.parameters())
+    spoken = {word for texts in batch.captions for text in texts for word in text.lower().replace(",", " ").replace(".", " ").split()}
+    assert task.seen_words and all(word.isalnum() or not word.isascii() for word in task.seen_words)
+    assert len(task.seen_words & spoken) > 0.7 * len(task.seen_words)
+    task.eval()
+    assert not task.towers.text.training
+
+
+def test_captions_depend_on_the_generator_alone(make, batch, monkeypatch):
+    drawn = []
+    task = make()
+    real = task._text_vectors
+    monkeypatch.setattr(task, "_text_vectors", lambda captions: drawn.append(list(captions)) or real(captions))
+    for torch_seed, seed in ((1, 0), (2, 0), (3, 1), (4, 2), (5, 3)):
+        torch.manual_seed(torch_seed)
+        losses_of(task, batch, seed)
+    assert drawn[0] == drawn[1] and len({tuple(row) for row in drawn}) > 2
+    assert all(text in choices for row in drawn for text, choices in zip(row, batch.captions, strict=True))
+
+
+def test_every_caption_is_drawn_about_as_often(make, batch, monkeypatch):
+    task = make()
+    counts = dict.fromkeys(batch.captions[0], 0)
+    monkeypatch.setattr(
+        task, "_text_vectors", lambda captions: counts.__setitem__(captions[0], counts[captions[0]] + 1) or torch.zeros(6, 128)
+    )
+    monkeypatch.setattr(task.towers, "image_vectors", lambda *_: (torch.zeros(6, 128), None))
+    for seed in range(500):
+        losses_of(task, batch, seed)
+    # 500 draws of k captions: four deviations of the binomial
+    k = len(counts)
+    assert max(abs(count - 500 / k) for count in counts.values()) < 4 * (500 * (1 / k) * (1 - 1 / k)) ** 0.5
+
+
+def test_augmentation_changes_the_image_but_repeats_with_the_generator(make, batch):
+    task = make({"scene": 1.0}, augment={})
+    first, again, other = (float(losses_of(task, batch, seed)["maka/scene"].detach()) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_remembered_caption_vectors_equal_fresh_ones(make, batch):
+    task = make()
+    captions = [texts[0] for texts in batch.captions]
+    fresh = task._text_vectors(captions)
+    again = task._text_vectors([captions[2], captions[0], captions[2]])
+    torch.testing.assert_close(again, fresh[[2, 0, 2]], rtol=0, atol=0)
+    torch.testing.assert_close(again, task.towers.text_vectors(task.tokenizer([captions[2], captions[0], captions[2]])), rtol=0, atol=1e-6)
+
+
+def test_the_memory_of_captions_is_bounded(make, batch, monkeypatch):
+    monkeypatch.setattr("geolangbind.train.tasks._MAX_CACHED_CAPTIONS", 2)
+    task = make()
+    for texts in zip(*(choices[:3] for choices in batch.captions), strict=True):
+        expected = task.towers.text_vectors(task.tokenizer(texts))
+        torch.testing.assert_close(task._text_vectors(texts), expected, rtol=0, atol=1e-6)
+    assert len(task._text_cache) <= 2 + 6
+
+
+def test_a_live_teacher_sees_the_image_as_it_is_in_the_shards(make, batch):
+    class Stub:
+        def see(self, image, channels):
+            assert image is batch.image and channels is batch.channels
+            return torch.full((6, 16, 12), 2.0)
+
+    bare = dataclasses.replace(batch, features={})
+    losses = losses_of(make({"scene": 1.0}, live={"scene": Stub()}), bare)
+    assert losses["maka/scene"] > 0
+
+
+def test_missing_features_are_refused(make, batch):
+    with pytest.raises(DataError, match=r"no features of teacher scene in the shards .*add-features"):
+        losses_of(make({"scene": 1.0}), dataclasses.replace(batch, features={}))
+
+
+def test_a_sample_without_caption_is_named(make, batch):
+    mute = dataclasses.replace(batch, captions=(*batch.captions[:2], (), *batch.captions[3:]))
+    with pytest.raises(DataError, match=f"sample {batch.keys[2]} has no caption"):
+        losses_of(make(), mute)
+
+
+def test_a_model_without_tokenizer_is_refused(settings_for):
+    with pytest.raises(SettingsError, match="no tokenizer"):
+        AlignmentTask(dataclasses.replace(zoo.build("tiny"), tokenizer=None), settings_for(), {}, {})
+
+
+@pytest.mark.parametrize("same_label", ["negative", "ignore", "positive"])
+def test_pairs_of_one_class(make, batch, same_label):
+    """Two of the six share a label; the loss is that of a table of targets written by hand."""
+    labelled = dataclasses.replace(
+        batch, labels={"scene_class": ("a", "b", "a", None, None, "c")}, captions=tuple((t[0],) for t in batch.captions)
+    )
+    task = make(same_label=same_label)
+    targets, weights = 2 * torch.eye(6) - 1, torch.ones(6, 6)
+    for pair in ((0, 2), (2, 0)):
+        if same_label == "positive":
+            targets[pair] = 1
+        if same_label == "ignore":
+            weights[pair] = 0
+    image, _ = task.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands)
+    with torch.no_grad():
+        vectors = task.towers.image_vectors(image, batch.channels)[0]
+        text = task.towers.text_vectors(task.tokenizer([t[0] for t in batch.captions]))
+        expected = sigmoid_contrastive(vectors, text, torch.tensor(10.0), torch.tensor(-10.0), targets, weights)
+    torch.testing.assert_close(losses_of(task, labelled)["contrastive"].detach(), expected)
+
+
+def test_the_temperature_stays_between_1_and_100(make):
+    task = make()
+    for value, expected in ((9.0, 100.0), (-3.0, 1.0), (2.0, 7.389056)):
+        with torch.no_grad():
+            task.towers.logit_scale.fill_(value)
+        task.clamp_temperature()
+        assert float(task.towers.logit_scale.exp()) == pytest.approx(expected, rel=1e-6)
