@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from geolangbind import commands
 from geolangbind.errors import GeoLangBindError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,13 +33,11 @@ warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def main() -> None:
     """Entry point of `geolangbind`: failures a user can cause are one line on stderr and an exit code."""
-    passed = {"train": "geolangbind.train.run", "evaluate": "geolangbind.evaluate.run"}
+    passed = {"train": commands.train, "evaluate": commands.evaluate}
     if len(sys.argv) > 1 and sys.argv[1] in passed:
-        from importlib import import_module
-
         command = sys.argv.pop(1)
         sys.argv[0] = f"geolangbind-{command}"
-        import_module(passed[command]).main()
+        passed[command]()
         return
     try:
         app()

@@ -52,10 +52,11 @@ def run(name: str, action: Callable[[dict[str, Any]], None]) -> None:
         action: called with each resolved configuration.
     """
     arguments = sys.argv[1:]
-    multirun = {"-m", "--multirun"} & set(arguments)
+    overrides = _overrides(arguments)
+    if {"-m", "--multirun"} & set(arguments):
+        overrides = [_first_of_sweep(override) for override in overrides if "(" not in override]
     try:
-        if not multirun:
-            compose(name, _overrides(arguments))
+        compose(name, overrides)
         _hydra(name, action)
     except GeoLangBindError as error:
         fail(error)
@@ -93,6 +94,11 @@ def _overrides(arguments: Sequence[str]) -> list[str]:
         return []
     with_word = ("--cfg", "-c", "--package", "-p", "--info", "-i")
     return [word for before, word in zip(("", *arguments), arguments, strict=False) if not word.startswith("-") and before not in with_word]
+
+
+def _first_of_sweep(override: str) -> str:
+    """`seed=0,1,2` as `seed=0`; lists and quoted text stay whole."""
+    return override if set("[{'\"") & set(override) else override.split(",", 1)[0]
 
 
 def _one_line(message: str, overrides: Sequence[str]) -> str:

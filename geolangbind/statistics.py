@@ -123,7 +123,10 @@ class Statistics:
                 pair = (mean, std)
             pairs.append(pair)
         means, stds = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
-        return (transform(image, [self.kinds[kind].transform for kind in kinds], valid) - means).div_(stds), how
+        values = transform(image, [self.kinds[kind].transform for kind in kinds], valid)
+        # a fresh copy of 200 bands costs as much as the arithmetic: make one, then work in place
+        values = values - means if values is image else values.sub_(means)
+        return values.div_(stds), how
 
 
 def transform(image: Tensor, names: Sequence[str], valid: Tensor | None = None) -> Tensor:

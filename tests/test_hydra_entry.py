@@ -64,8 +64,9 @@ def test_failures_are_one_line_on_stderr_and_an_exit_code(error, code, capsys):
     assert (caught.value.code, told.out, told.err) == (code, "", "error: no [data] here\n")
 
 
-def test_a_misspelt_command_line_never_reaches_hydra(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["geolangbind-train", "--cfg", "job", "stepz=3"])
+@pytest.mark.parametrize("typed", ["--cfg job stepz=3", "-m sensor_group=rgb,others stepz=3", "seed=1 stepz=3 -c job"])
+def test_a_misspelt_command_line_never_reaches_hydra(monkeypatch, capsys, typed):
+    monkeypatch.setattr(sys, "argv", ["geolangbind-train", *typed.split(" ")])
     with pytest.raises(SystemExit) as caught:
         run("train", lambda config: pytest.fail("must not run"))
     assert caught.value.code == 2 and capsys.readouterr().err == "error: unknown setting 'stepz'; did you mean 'steps'?\n"
@@ -95,9 +96,10 @@ def test_the_action_gets_plain_values(monkeypatch, capsys, tmp_path, failing):
 def test_several_runs_at_once(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     folders = []
-    monkeypatch.setattr(sys, "argv", ["geolangbind-train", "-m", "sensor_group=rgb,others", "steps=7"])
-    run("train", lambda config: folders.append((config["run_dir"], config["steps"])))
-    assert folders == [("runs/rgb", 7), ("runs/others", 7)]
+    words = ["-m", "sensor_group=rgb,others", "seed=range(1,3)", "+note=[a,b]"]
+    monkeypatch.setattr(sys, "argv", ["geolangbind-train", *words])
+    run("train", lambda config: folders.append((config["run_dir"], config["seed"], config["note"])))
+    assert folders == [(f"runs/{name}", seed, ["a", "b"]) for name in ("rgb", "others") for seed in (1, 2)]
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == ["runs/multirun.yaml"]
 
 

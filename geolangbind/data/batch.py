@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -90,6 +90,11 @@ class Batch:
         features = {teacher: tokens.to(device, non_blocking=True) for teacher, tokens in self.features.items()}
         object.__setattr__(moved, "features", features)
         return moved
+
+    def with_bands(self, indices: Sequence[int]) -> Batch:
+        """Return the batch with only the bands at `indices`, in that order."""
+        bands = tuple(self.bands[i] for i in indices)
+        return replace(self, image=self.image[:, list(indices)], channels=self.channels.subset(indices), bands=bands)
 
     def _first_key(self, flags: Tensor) -> str:
         return self.keys[int(flags.nonzero()[0])]

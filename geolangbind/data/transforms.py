@@ -23,12 +23,14 @@ class Augmentation:
         image_gain: deviation of an offset shared by all bands of an image (illumination, for log reflectance).
         band_gain: deviation of an offset per image and band (calibration, haze).
         contrast: deviation of a factor per image.
+        most_bands: a step looks at this many bands, drawn anew each step; 0 for all.
     """
 
     flips: bool = True
     image_gain: float = 0.2
     band_gain: float = 0.1
     contrast: float = 0.1
+    most_bands: int = 0
 
 
 def augment(
@@ -37,14 +39,14 @@ def augment(
     """Augment one batch.
 
     Args:
-        image: (B, C, H, W) float32, normalised.
+        image: (B, C, H, W) float32, normalised; changed in place.
         features: teacher tokens (B, N, D) on square grids.
         settings: amplitudes.
         generator: source of all randomness, on the CPU.
         valid: (B, H, W) bool, or None.
 
     Returns:
-        Image, features and valid pixels, new tensors.
+        Image, features and valid pixels.
     """
     batch, count = image.shape[:2]
     if settings.flips:
@@ -57,7 +59,18 @@ def augment(
         return torch.randn(shape, generator=generator).to(image.device)
 
     gain = settings.image_gain * normal(batch, 1, 1, 1) + settings.band_gain * normal(batch, count, 1, 1)
-    return (image * (1 + settings.contrast * normal(batch, 1, 1, 1))).add_(gain), dict(features), valid
+    return image.mul_(1 + settings.contrast * normal(batch, 1, 1, 1)).add_(gain), dict(features), valid
+
+
+def draw_bands(count: int, most: int, generator: torch.Generator) -> list[int] | None:
+    """Which of `count` bands a step looks at: `most` of them, ascending, or None for all.
+
+    Neighbouring bands of an imaging spectrometer tell nearly the same; a random third of them costs a third and teaches the
+    kernel generator not to lean on any one.
+    """
+    if not 0 < most < count:
+        return None
+    return sorted(torch.randperm(count, generator=generator)[:most].tolist())
 
 
 def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:

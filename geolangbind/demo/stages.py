@@ -19,6 +19,7 @@ from geolangbind.train.run import train
 from geolangbind.train.settings import from_config
 
 GENERATOR_FROM_OTHERS = "merged-generator"
+_WORTH_PROCESSES = 400  # fewer scenes are drawn before a second process has started
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,18 @@ def stages(profile: Profile, out: Path, seed: int, threads: int) -> list[Stage]:
 
     def shards(name: str, scenes: int, split: str, share: float) -> Stage:
         size = max(12, min(480, -(-scenes // 12)))
+        workers = 2 if scenes >= _WORTH_PROCESSES else 1
         return Stage(
             f"planet: {scenes} scenes in six modalities ({split})",
             share,
             lambda: (out / name / "index.json").is_file(),
-            lambda: write_planet(out / name, scenes, seed, workers=2, samples_per_shard=size, split=split),
+            lambda: write_planet(out / name, scenes, seed, workers=workers, samples_per_shard=size, split=split),
         )
 
     def trained(title: str, name: str, share: float, *overrides: str) -> Stage:
         return Stage(title, share, has_model(name), lambda: _train(profile, out, name, seed, threads, overrides))
 
-    base, rgb, others = str(out / "base"), str(out / "rgb"), str(out / "others")
-    branch = (f"model={base}", "experiment=demo_branch")
+    branch = (f"model='{out / 'base'}'", "experiment=demo_branch")
     found = [
         shards("planet", profile.scenes, "train", 0.25),
         shards("planet-val", profile.held_out, "test", 0.04),
@@ -70,7 +71,7 @@ def stages(profile: Profile, out: Path, seed: int, threads: int) -> list[Stage]:
             "base",
             0.18,
             "experiment=demo_warmup",
-            f"model={out / 'base-rgb'}",
+            f"model='{out / 'base-rgb'}'",
             f"steps={profile.warmup_steps}",
         ),
         Stage(
@@ -95,24 +96,21 @@ def stages(profile: Profile, out: Path, seed: int, threads: int) -> list[Stage]:
             "joint: one run on all sensors, equal compute", "joint", 0.15, *branch, "sensor_group=all", f"steps={profile.joint_steps}"
         )
         found.insert(9, joint)
-    _ = rgb, others
     return found
 
 
 def merge(out: Path, m2: float, parts: dict[str, list[float]], name: str) -> None:
     """Merge base, rgb and others with m1 = 0.9."""
-    from merge_weights import Step
     from merge_weights import merge as merge_weights
 
-    steps = [Step("rgb", out / "rgb", 0.9), Step("others", out / "others", m2)]
+    steps = [(out / "rgb", 0.9), (out / "others", m2)]
     command = f"merge-weights --base {out}/base --rgb {out}/rgb --others {out}/others --m1 0.9 --m2 {m2:g} --out {out / name}"
     merge_weights(out / "base", steps, out / name, parts=parts, overwrite=True, command=command)
 
 
 def _train(profile: Profile, out: Path, name: str, seed: int, threads: int, overrides: Sequence[str]) -> None:
-    common = [
-        f"data={out / 'planet'}", f"run_dir={out / name}", f"seed={seed}", f"batch_size={profile.batch_size}", f"machine.threads={threads}",
-    ]  # fmt: skip
+    places = [f"data='{out / 'planet'}'", f"run_dir='{out / name}'"]
+    common = [*places, f"seed={seed}", f"batch_size={profile.batch_size}", f"machine.threads={threads}"]
     train(from_config(compose("train", [*overrides, *common])))
 
 

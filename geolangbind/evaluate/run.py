@@ -1,4 +1,4 @@
-"""`geolangbind-evaluate`: a model, a suite, a table and result rows."""
+"""A model and a suite in, result rows out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geolangbind.checkpoint import WEIGHTS, file_sha256, find_model
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.evaluate.prompts import prompts_hash
-from geolangbind.evaluate.results import ResultRow, append_rows, render
+from geolangbind.evaluate.results import ResultRow, append_rows
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.model import GeoLangBind, load
 
@@ -41,13 +41,6 @@ class Suite:
             raise SettingsError(f"suite.task is '{self.task}'; tasks are zero_shot")
 
 
-def main() -> None:
-    """Entry point of `geolangbind-evaluate`."""
-    from geolangbind import hydra_entry
-
-    hydra_entry.run("evaluate", lambda config: print_rows(config, evaluate(config)))
-
-
 def evaluate(config: Mapping[str, Any]) -> list[ResultRow]:
     """Run a composed configuration: measure, and append to `out/results.jsonl` (by default in the model folder)."""
     from rich.console import Console
@@ -55,20 +48,12 @@ def evaluate(config: Mapping[str, Any]) -> list[ResultRow]:
     suite = Suite(**config["suite"])
     with Console(stderr=True).status(f"suite {suite.name} on {config['model']}"):
         rows = run_suite(str(config["model"]), load(config["model"]), suite)
-    append_rows(_results_file(config), rows)
+    append_rows(results_file(config), rows)
     return rows
 
 
-def print_rows(config: Mapping[str, Any], rows: Sequence[ResultRow]) -> None:
-    """Show what was measured and where it was written."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if rows[0].synthetic else "")))
-    console.print(f"rows appended to {_results_file(config)}")
-
-
-def _results_file(config: Mapping[str, Any]) -> Path:
+def results_file(config: Mapping[str, Any]) -> Path:
+    """Where the rows of a configuration go."""
     return Path(config["out"] or find_model(config["model"])) / "results.jsonl"
 
 

@@ -46,7 +46,7 @@ class Product:
 
 
 PRODUCTS: Mapping[str, tuple[Product, ...]] = {
-    "rgb": (Product("rgb", "rgb", "sentinel-2-tci", ("R", "G", "B"), Unit.DISPLAY_U8, 10, 64, "uint8", 1.0, 0.0, "png", 1.0),),
+    "rgb": (Product("rgb", "rgb", "sentinel-2-tci", ("R", "G", "B"), Unit.DISPLAY_U8, 10, 64, "uint8", 1.0, 0.0, "npy", 1.0),),
     "sar": (
         Product("sar-sigma0", "sar", "sentinel-1-grd", ("VV", "VH"), Unit.SIGMA0_DB, 10, 64, "int16", 0.01, 0.0, "npy", 0.5),
         Product("sar-gamma0", "sar", "sentinel-1-grd", ("VV", "VH"), Unit.GAMMA0_DB, 10, 64, "int16", 0.01, 0.0, "npy", 0.5),
@@ -57,7 +57,7 @@ PRODUCTS: Mapping[str, tuple[Product, ...]] = {
     ),
     "hsi": (Product("hsi", "hsi", "enmap-l2a", None, Unit.REFLECTANCE, 20, 32, "uint16", 1e-4, 0.0, "npy", 1.0),),
     "ir": (
-        Product("ir-camera", "ir", "lwir-camera", None, Unit.DISPLAY_U8, 10, 64, "uint8", 1.0, 0.0, "png", 0.5),
+        Product("ir-camera", "ir", "lwir-camera", None, Unit.DISPLAY_U8, 10, 64, "uint8", 1.0, 0.0, "npy", 0.5),
         Product(
             "ir-landsat", "ir", "landsat-8-9-l1", ("B10", "B11"), Unit.BRIGHTNESS_TEMPERATURE_K, 10, 64, "uint16", 0.01, 0.0, "npy", 0.5
         ),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from threadpoolctl import threadpool_limits
 
 from geolangbind.data.index import Index, ShardRecord
 from geolangbind.data.sample import Sample, SampleMeta
@@ -81,6 +82,11 @@ def make_sample(seed: int, index: int, product: Product) -> Sample:
         SettingsError: seed or index is negative.
     """
     return sample_of(draw_scene(seed, index), product)
+
+
+def _one_thread() -> None:
+    """One thread per process: matrix products of several processes with several threads each wait for one another."""
+    threadpool_limits(1)
 
 
 def _write_range(task: _Task) -> list[ShardRecord]:
@@ -172,7 +178,7 @@ def _results(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, list
         yield from ((task, _write_range(task)) for task in tasks)
         return
     # Spawned, not forked: torch's threads in the parent do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         running = {pool.submit(_write_range, task): task for task in tasks}
         for done in as_completed(running):
             yield running[done], done.result()

@@ -66,6 +66,14 @@ class ChannelSet:
     def __len__(self) -> int:
         return len(self.wavelengths_um)
 
+    def subset(self, indices: Sequence[int]) -> ChannelSet:
+        """The channels at `indices`, in that order."""
+        return ChannelSet(
+            tuple(self.wavelengths_um[i] for i in indices),
+            None if self.kinds is None else tuple(self.kinds[i] for i in indices),
+            None if self.frequencies_ghz is None else tuple(self.frequencies_ghz[i] for i in indices),
+        )
+
 
 def radar_band(frequency_ghz: float) -> str:
     """Return the IEEE letter (lower case) of a radar frequency in GHz.

@@ -27,7 +27,7 @@ def render_sensors(sensors: Sequence[Sensor] | None = None) -> Table:
     """
     table = Table(title="Sensors", title_justify="left")
     for header in ("name", "modality", "bands", "wavelengths", "unit", "also called"):
-        table.add_column(header, justify="right" if header == "bands" else "left", overflow="fold")
+        table.add_column(header, justify="right" if header == "bands" else "left", overflow="fold", no_wrap=header == "name")
     for sensor in list_sensors() if sensors is None else sensors:
         table.add_row(
             sensor.name, sensor.modality, _count(sensor), _extent(sensor.bands), sensor.unit.value, ", ".join(sensor.aliases)

@@ -1,4 +1,4 @@
-"""`geolangbind-train`: the assembly drawing of a training run. Settings in; a run folder with its model out."""
+"""The assembly drawing of a training run. Settings in; a run folder with its model out."""
 
 from __future__ import annotations
 
@@ -26,25 +26,11 @@ from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
-from geolangbind.train.settings import SensorGroup, TrainSettings, from_config
+from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.state import load_state, newest_state
 from geolangbind.train.tasks import AlignmentTask
 
 _MEASURED_SAMPLES = 256
-
-
-def main() -> None:
-    """Entry point of `geolangbind-train`."""
-    from geolangbind import hydra_entry
-
-    hydra_entry.run("train", lambda config: print_result(train(from_config(config))))
-
-
-def print_result(folder: Path) -> None:
-    """Say where the model is and what to type next."""
-    from rich.console import Console
-
-    Console(highlight=False).print(f"model written to [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
 
 
 def train(settings: TrainSettings) -> Path:

@@ -132,6 +132,7 @@ class Augment:
     image_gain: float = 0.2
     band_gain: float = 0.1
     contrast: float = 0.1
+    most_bands: int = 0
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geolangbind.data.batch import Batch
-from geolangbind.data.transforms import Augmentation, augment
+from geolangbind.data.transforms import Augmentation, augment, draw_bands
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
 from geolangbind.model import GeoLangBind
@@ -69,8 +69,11 @@ class AlignmentTask(nn.Module):
         batch = fetch()
         if self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
             raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
+        targets = self._targets(batch)
+        if drawn := draw_bands(len(batch.channels), self.augmentation.most_bands, generator):
+            batch = batch.with_bands(drawn)
         image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
-        image, features, valid = augment(image, self._targets(batch), self.augmentation, generator, batch.valid)
+        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid)
         vectors, output = self.towers.image_vectors(image, batch.channels, valid, self.settings.keep_tokens)
         text = self._text_vectors(_pick(batch.captions, batch.keys, generator))
         losses = {"contrastive": self._contrastive(vectors, text, batch)}

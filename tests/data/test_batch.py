@@ -114,3 +114,14 @@ def test_a_batch_checks_itself(make_sample, change, words):
     fields = {name: getattr(good, name) for name in Batch.__dataclass_fields__}
     with pytest.raises(DataError, match=words):
         Batch(**{**fields, **change})
+
+
+def test_with_bands_keeps_pixels_and_descriptions_together(make_sample):
+    batch = collate([make_sample()])
+    chosen = list(range(len(batch.bands)))[::-2]
+    fewer = batch.with_bands(chosen)
+    assert fewer.bands == tuple(batch.bands[i] for i in chosen)
+    assert fewer.channels.wavelengths_um == tuple(batch.channels.wavelengths_um[i] for i in chosen)
+    assert fewer.channels.kinds == tuple((batch.channels.kinds or ())[i] for i in chosen)
+    for position, i in enumerate(chosen):
+        assert torch.equal(fewer.image[:, position], batch.image[:, i])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from geolangbind.data.transforms import Augmentation, augment
+from geolangbind.data.transforms import Augmentation, augment, draw_bands
 
 STILL = Augmentation(flips=False, image_gain=0, band_gain=0, contrast=0)
 FLIPS = Augmentation(flips=True, image_gain=0, band_gain=0, contrast=0)
@@ -43,18 +43,19 @@ def test_the_generator_decides_everything():
     image, features = torch.randn(3, 2, 6, 6), {"vit": torch.randn(3, 9, 4)}
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first, again, other = (augment(image, features, Augmentation(), seeded(seed)) for seed in (3, 3, 4))
+    first, again, other = (augment(image.clone(), features, Augmentation(), seeded(seed)) for seed in (3, 3, 4))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1]["vit"], again[1]["vit"])
     assert not torch.equal(first[0], other[0])
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_inputs_stay_as_they_are():
-    image, tokens = torch.randn(2, 3, 8, 8), torch.randn(2, 16, 5)
-    before = image.clone(), tokens.clone()
-    for settings in (Augmentation(), Augmentation(flips=False), STILL):
-        augment(image, {"vit": tokens}, settings, seeded(0))
-    assert torch.equal(image, before[0]) and torch.equal(tokens, before[1])
+def test_bands_are_drawn_without_repetition():
+    assert draw_bands(13, 0, seeded(0)) is None and draw_bands(13, 13, seeded(0)) is None
+    drawn = [draw_bands(20, 5, seeded(seed)) for seed in range(200)]
+    assert all(len(set(bands)) == 5 and bands == sorted(bands) for bands in drawn)
+    counts = torch.bincount(torch.tensor([band for bands in drawn for band in bands]), minlength=20)
+    # 200 draws of 5 in 20: each band 50 times on average, deviation sqrt(200 * 1/4 * 3/4) = 6.1
+    assert (counts - 50).abs().max() < 4 * 6.2
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_amplitudes_are_standard_deviations(part, shape):
 
 def test_contrast_is_one_factor_per_image():
     image = torch.randn(2000, 2, 2, 2)
-    drawn, _, _ = augment(image, {}, Augmentation(False, 0, 0, 0.1), seeded(0))
+    drawn, _, _ = augment(image.clone(), {}, Augmentation(False, 0, 0, 0.1), seeded(0))
     factor = (drawn / image).flatten(1)
     assert torch.allclose(factor, factor[:, :1].expand_as(factor), rtol=1e-3)
     assert float(factor[:, 0].mean()) == pytest.approx(1, abs=0.01)

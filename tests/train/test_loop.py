@@ -65,7 +65,7 @@ def test_gradients_are_clipped_to_their_norm(batch, settings_for, clip, norm):
     module = nn.Linear(2, 1, bias=False)
     settings = settings_for(optim={"clip_norm": clip})
     optimizer = build_optimizer(module, settings.optim)
-    fabric = SimpleNamespace(global_rank=0, backward=lambda loss: loss.backward())
+    fabric = SimpleNamespace(global_rank=0, device=torch.device("cpu"), backward=lambda loss: loss.backward())
 
     def losses(fetch, generator):
         assert fetch() is batch and generator.initial_seed() == 7 * 4099
@@ -85,7 +85,7 @@ def test_random_numbers_of_a_step_are_a_function_of_seed_step_and_rank(batch, se
     module = nn.Linear(1, 1)
     optimizer = build_optimizer(module, Optim())
     for seed, step, rank in ((0, 3, 0), (0, 4, 0), (0, 3, 1), (1, 3, 0), (0, 3, 0)):
-        fabric = SimpleNamespace(global_rank=rank, backward=lambda loss: loss.backward())
+        fabric = SimpleNamespace(global_rank=rank, device=torch.device("cpu"), backward=lambda loss: loss.backward())
         torch.rand(3)  # what went before does not matter
         _step(losses, optimizer, batch, [], settings_for(seed=seed), step, fabric)
     assert drawn[0] == drawn[4] and len({*drawn.values()}) == 4

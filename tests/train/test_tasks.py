@@ -1,6 +1,7 @@
 """What one step computes, on six samples of the planet."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -140,8 +141,8 @@ def test_the_memory_of_captions_is_bounded(make, batch, monkeypatch):
 
 def test_a_live_teacher_sees_the_image_as_it_is_in_the_shards(make, batch):
     class Stub:
-        def see(self, image, channels):
-            assert image is batch.image and channels is batch.channels
+        def see(self, image, channels, valid):
+            assert image is batch.image and channels is batch.channels and valid is batch.valid
             return torch.full((6, 16, 12), 2.0)
 
     bare = dataclasses.replace(batch, features={})
@@ -192,4 +193,25 @@ def test_the_temperature_stays_between_1_and_100(make):
         with torch.no_grad():
             task.towers.logit_scale.fill_(value)
         task.clamp_temperature()
-        assert float(task.towers.logit_scale.exp()) == pytest.approx(expected, rel=1e-6)
+        assert float(task.towers.logit_scale.detach().exp()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("same_label", "labels", "odds"),
+    [
+        ("negative", ("a", "a", "b", None), 4 / 12),
+        ("positive", ("a", "a", "b", None), 6 / 10),  # the diagonal, and the pair (0, 1) both ways
+        ("positive", None, 4 / 12),
+    ],
+)
+def test_the_bias_of_a_random_model_starts_at_the_log_odds_of_a_pair(make, same_label, labels, odds):
+    task = make(same_label=same_label)
+    task.calibrate(labels, 4)
+    assert float(task.towers.logit_bias.detach()) == pytest.approx(math.log(odds), rel=1e-6)
+
+
+def test_teachers_want_square_images(make, batch):
+    oblong = dataclasses.replace(batch, image=batch.image[..., :32], masks=None)
+    assert losses_of(make(), oblong)["loss"] > 0
+    with pytest.raises(DataError, match=r"sentinel-2-tci: images of \(64, 32\) px; teachers' token grids need square ones"):
+        losses_of(make({"scene": 1.0}), oblong)

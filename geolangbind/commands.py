@@ -1,0 +1,40 @@
+"""Entry points of the Hydra commands. Light to import: `--help` and `--cfg job` answer without loading torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geolangbind import hydra_entry
+
+
+def train() -> None:
+    """`geolangbind-train key=value ...`."""
+    hydra_entry.run("train", _train)
+
+
+def evaluate() -> None:
+    """`geolangbind-evaluate key=value ...`."""
+    hydra_entry.run("evaluate", _evaluate)
+
+
+def _train(config: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from geolangbind.train.run import train as run_training
+    from geolangbind.train.settings import from_config
+
+    folder = run_training(from_config(config))
+    Console(highlight=False).print(f"model written to [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+
+
+def _evaluate(config: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from geolangbind.evaluate.results import render
+    from geolangbind.evaluate.run import evaluate as run_evaluation
+    from geolangbind.evaluate.run import results_file
+
+    rows = run_evaluation(config)
+    console = Console(highlight=False)
+    console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if rows[0].synthetic else "")))
+    console.print(f"rows appended to {results_file(config)}")
