@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.views import rgb_view
 
+_INDEX_EVERY_S = 30.0
 Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
 
 
 def add_features(folder: Path | str, sources: Mapping[str, str], *, batch_size: int = 128, progress: Progress | None = None) -> int:
     """Add the features of teachers to every shard of a folder; shards that have them from the same teacher are left alone.
 
-    The index is updated shard by shard: an interrupted call continues where it stopped.
+    The index is updated every half minute: an interrupted call continues about where it stopped.
 
     Args:
         folder: of shards with an index.
@@ -38,12 +40,17 @@ def add_features(folder: Path | str, sources: Mapping[str, str], *, batch_size: 
     teachers = [load_teacher(name, source) for name, source in sources.items()]
     folder = Path(folder)
     shards = ShardSet.open(folder).index.shards
-    written = 0
+    written, pending, indexed = 0, [], time.monotonic()
     for shard in shards if progress is None else progress(shards):
         due = [teacher for teacher in teachers if not _has(shard, teacher)]
         if due:
-            index_features(folder, _compute(folder, shard, due, batch_size))
+            pending += _compute(folder, shard, due, batch_size)
             written += len(due)
+        if pending and time.monotonic() - indexed > _INDEX_EVERY_S:
+            index_features(folder, pending)
+            pending, indexed = [], time.monotonic()
+    if pending:
+        index_features(folder, pending)
     return written
 
 

@@ -1,9 +1,9 @@
 """How pixel values are normalised: statistics per physical kind, saved with the weights and read back from them.
 
 Values in canonical units are first brought to a scale on which differences mean the same everywhere (reflectance: its logarithm;
-elevation: height above the image's own mean, compressed), then shifted and divided. For reflectance and temperature, mean and
-deviation are curves over wavelength, linear between their centres and held at the ends, so that a sensor never seen in training is
-normalised too; sensors seen in training have exact values per band.
+elevation and temperature: difference from the image's own mean, compressed), then shifted and divided. For reflectance and temperature,
+mean and deviation are curves over wavelength, linear between their centres and held at the ends, so that a sensor never seen in training
+is normalised too; sensors seen in training have exact values per band.
 """
 
 from __future__ import annotations
@@ -21,8 +21,16 @@ from geolangbind.errors import CheckpointError, UnitError
 from geolangbind.sensors.channels import ChannelSet
 
 _LOG_FLOOR = 0.02  # reflectance below 2 % differs mostly by noise and haze
-_RELIEF_UNIT_M = 5.0  # heights well above it are compressed: a house still counts beside a mountain
-_TRANSFORMS = {"reflectance_toa": "log", "reflectance_surface": "log", "elevation": "relief", "height": "relief"}
+_UNITS = {"relief": 5.0, "warmth": 2.0}
+"""Metres and kelvin above which differences are compressed: a house still counts beside a mountain, a street beside a furnace."""
+_TRANSFORMS = {
+    "reflectance_toa": "log",
+    "reflectance_surface": "log",
+    "brightness_temperature": "warmth",
+    "surface_temperature": "warmth",
+    "elevation": "relief",
+    "height": "relief",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class KindStatistics:
     """Statistics of one physical kind, after its transform.
 
     Attributes:
-        transform: "identity", "log" (log of value + 0.02) or "relief" (asinh of height above the image's mean over 5 m).
+        transform: "identity", "log" (log of value + 0.02), "relief" (asinh of height above the image's mean over 5 m) or "warmth"
+            (the same of temperature, over 2 K).
         wavelengths_um: ascending centres of the curve in µm; (0,) for kinds without wavelength.
         mean: one per centre.
         std: one per centre.
@@ -42,8 +51,8 @@ class KindStatistics:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.transform not in ("identity", "log", "relief"):
-            raise CheckpointError(f"unknown transform '{self.transform}' in the statistics; known are identity, log, relief")
+        if self.transform not in ("identity", "log", *_UNITS):
+            raise CheckpointError(f"unknown transform '{self.transform}' in the statistics; known are identity, log, {', '.join(_UNITS)}")
         if not len(self.wavelengths_um) == len(self.mean) == len(self.std) > 0 or not all(std > 0 for std in self.std):
             raise CheckpointError("statistics need as many means and positive deviations as wavelengths")
         if any(low >= high for low, high in pairwise(self.wavelengths_um)):
@@ -136,8 +145,8 @@ def transform(image: Tensor, names: Sequence[str], valid: Tensor | None = None) 
     match names[0]:
         case "log":
             return image.clamp_min(0).add_(_LOG_FLOOR).log_()
-        case "relief":
-            return (image - _image_mean(image, valid)).div_(_RELIEF_UNIT_M).asinh_()
+        case "relief" | "warmth" as name:
+            return (image - _image_mean(image, valid)).div_(_UNITS[name]).asinh_()
         case _:
             return image
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ class Teacher:
         width: token width D.
         grid: tokens along one side, N = grid^2.
         identity: what the teacher is, for the record (source and weights' hash where there is a file).
+        module: the network behind `tokens`, to move it.
     """
 
     name: str
@@ -57,6 +58,12 @@ class Teacher:
     width: int
     grid: int
     identity: str
+    module: nn.Module = field(repr=False)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network to a device; views must come from there too."""
+        self.module.to(device)
+        return self
 
     @torch.inference_mode()
     def features(self, view: Tensor) -> Tensor:
@@ -127,7 +134,7 @@ def _finish(name: str, model: nn.Module, size_px: int, mean: tuple[float, ...], 
     tokens = _vit_tokens(model)
     with torch.inference_mode():
         _, count, width = tokens(torch.zeros(1, 3, size_px, size_px)).shape
-    return Teacher(name, tokens, size_px, mean, std, width, round(count**0.5), identity)
+    return Teacher(name, tokens, size_px, mean, std, width, round(count**0.5), identity, model)
 
 
 def _timm_teacher(name: str, source: str) -> Teacher:
@@ -201,4 +208,5 @@ def _model_teacher(name: str, folder: Path) -> Teacher:
         vision.config.width,
         vision.config.grid,
         f"sha256:{checkpoint.file_sha256(weights)}",
+        vision,
     )

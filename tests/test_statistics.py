@@ -183,7 +183,7 @@ def test_damaged_json_is_refused(damage):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sqrt", (0.0,), (0.0,), (1.0,)), "unknown transform 'sqrt'.*identity, log, relief"),
+        (("sqrt", (0.0,), (0.0,), (1.0,)), "unknown transform 'sqrt'.*identity, log, relief, warmth"),
         (("log", (0.4, 0.5), (0.0,), (1.0,)), "as many means and positive deviations"),
         (("log", (0.4,), (0.0,), (0.0,)), "positive deviations"),
         (("log", (0.4,), (0.0,), (float("nan"),)), "positive deviations"),

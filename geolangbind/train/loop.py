@@ -75,7 +75,7 @@ def fit(
             row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
             log.write(row)
             progress.update(bar, completed=state.step, loss=f"loss {losses['loss']:.3f}", rate=f"{row['samples_per_s']:.0f}/s")
-            if state.step % settings.checkpoint_every == 0 and state.step < settings.steps and fabric.is_global_zero:
+            if (state.step % settings.checkpoint_every == 0 or state.step == settings.steps) and fabric.is_global_zero:
                 log.flush()
                 notes = {"seen_words": sorted(task.seen_words)}
                 save_state(run_dir, state.step, task, optimizer, state.average, notes, settings.keep_checkpoints)

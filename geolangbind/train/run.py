@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -45,6 +46,7 @@ def train(settings: TrainSettings) -> Path:
     from lightning.fabric import Fabric
 
     machine, run_dir = settings.machine, Path(settings.run_dir)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     if machine.threads:
         torch.set_num_threads(machine.threads)
     torch.use_deterministic_algorithms(settings.deterministic)
@@ -58,7 +60,8 @@ def train(settings: TrainSettings) -> Path:
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
     model.statistics = model.statistics.joined(measure_streams(streams))
-    teachers = {name: load_teacher(name, choice.source) for name, choice in settings.teachers.choices.items() if choice.source}
+    live = {name: choice.source for name, choice in settings.teachers.choices.items() if choice.source}
+    teachers = {name: load_teacher(name, source).to(fabric.device) for name, source in live.items()}
     task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
     task.maka.load_state_dict(_matching_heads(task, model.heads), strict=False)
     task.to(fabric.device)  # before the optimiser, whose restored state goes where the weights are

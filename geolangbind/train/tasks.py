@@ -135,7 +135,9 @@ class AlignmentTask(nn.Module):
         return self.tokenizer(captions).to(self.towers.logit_bias.device)
 
     def _contrastive(self, vectors: Tensor, text: Tensor, batch: Batch) -> Tensor:
-        labels = _label_ids(batch.labels.get(self.settings.label), len(batch)) if self.settings.same_label != "negative" else None
+        labels = None
+        if self.settings.same_label != "negative":
+            labels = _label_ids(batch.labels.get(self.settings.label), len(batch)).to(text.device)
         rows, total = slice(0, len(batch)), len(batch)
         if torch.distributed.is_available() and torch.distributed.is_initialized() and (world := torch.distributed.get_world_size()) > 1:
             from torch.distributed.nn.functional import all_gather
@@ -145,7 +147,6 @@ class AlignmentTask(nn.Module):
             text = torch.cat(all_gather(text))
             labels = None if labels is None else torch.cat(all_gather(labels))
         targets, weights = pair_targets(labels, rows, total, self.settings.same_label)
-        weights = None if weights is None else weights.to(text.device)
         return sigmoid_contrastive(vectors, text, self.towers.logit_scale.exp(), self.towers.logit_bias, targets.to(text.device), weights)
 
 
