@@ -53,7 +53,15 @@ def model_folder(tmp_path: Path, kinds: dict[str, KindStatistics]) -> Path:
 
 def linear_teacher(**changes) -> Teacher:
     """Tokens are the normalised pixels themselves."""
-    facts = {"size_px": 4, "mean": (0.5, 0.25, 0.0), "std": (0.5, 0.25, 2.0), "width": 3, "grid": 4, "identity": "none", "module": torch.nn.Identity()}
+    facts = {
+        "size_px": 4,
+        "mean": (0.5, 0.25, 0.0),
+        "std": (0.5, 0.25, 2.0),
+        "width": 3,
+        "grid": 4,
+        "identity": "none",
+        "module": torch.nn.Identity(),
+    }
     return Teacher("linear", lambda pictures: pictures.flatten(2).transpose(1, 2), **{**facts, **changes})
 
 
