@@ -97,10 +97,12 @@ def plot_pictures(path: Path, model_folder: Path, data: Path, per_modality: int 
             @ class_vectors(model, classes, modality).T
         )
         views = rgb_view(batch.image, batch.channels, batch.valid).permute(0, 2, 3, 1).numpy()
+        if modality == "dem":
+            views = views[..., 2]  # the hillshade alone: what people know elevation by
         for row in range(per_modality):
             guess, truth = list(classes)[int(scores[row].argmax())], batch.labels["scene_class"][row]
             axes = panels[row][column]
-            axes.imshow(views[row], interpolation="nearest")
+            axes.imshow(views[row], cmap="gray", interpolation="nearest")
             told = f"“{phrases[guess]}”" + ("" if guess == truth else f"\ntrue: {phrases[truth]}")
             axes.set_title(
                 f"{modality.upper()}: {told}" if row == 0 else told, fontsize=8, color="#009E73" if guess == truth else "#D55E00"
