@@ -1,7 +1,7 @@
 import pytest
 
 from geolangbind.errors import SensorError, UnitError
-from geolangbind.sensors import KINDS, Band, ChannelSet, Unit, channel_set, get_sensor
+from geolangbind.sensors import KINDS, Band, ChannelSet, Unit, channel_set, get_sensor, modality_of
 from geolangbind.sensors.channels import kind_of, radar_band
 
 
@@ -83,3 +83,37 @@ def test_optical_bands_without_wavelength_are_refused():
 def test_impossible_channel_sets_are_refused(arguments, message):
     with pytest.raises(SensorError, match=message):
         ChannelSet(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "unit", "modality"),
+    [
+        ("landsat-8-9-l1", Unit.BRIGHTNESS_TEMPERATURE_K, "ir"),
+        ("landsat-8-9-l1", Unit.REFLECTANCE, "msi"),
+        ("sentinel-2-l2a", Unit.DISPLAY_U8, "rgb"),
+        ("sentinel-2-tci", Unit.DISPLAY_U8, "rgb"),
+        ("lwir-camera", Unit.DISPLAY_U8, "ir"),
+        ("sentinel-1-grd", Unit.SIGMA0_DB, "sar"),
+    ],
+)
+def test_the_modality_follows_what_the_pixels_hold(sensor, unit, modality):
+    assert modality_of(get_sensor(sensor), unit) == modality
+
+
+def test_reflectance_at_thermal_wavelengths_is_refused():
+    landsat = get_sensor("landsat-8-9-l1")
+    with pytest.raises(UnitError, match=r"B10 .*10\.895.*brightness_temperature_k.*apart"):
+        channel_set(landsat, landsat.select(bands=["B4", "B10"]), Unit.REFLECTANCE)
+    with pytest.raises(UnitError, match="B4"):
+        channel_set(landsat, landsat.select(bands=["B4"]), Unit.BRIGHTNESS_TEMPERATURE_K)
+
+
+def test_wavelengths_must_be_finite():
+    with pytest.raises(SensorError, match="finite"):
+        ChannelSet((0.5, float("nan")))
+
+
+def test_subset_keeps_all_descriptions_together():
+    whole = ChannelSet((0.4, 0.5, 0.0), ("display", "display", "sigma0_vv_c"), (0.0, 0.0, 5.405))
+    assert whole.subset([2, 0]) == ChannelSet((0.0, 0.4), ("sigma0_vv_c", "display"), (5.405, 0.0))
+    assert ChannelSet((0.4, 0.5)).subset([1]) == ChannelSet((0.5,))

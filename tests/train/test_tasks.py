@@ -215,3 +215,11 @@ def test_teachers_want_square_images(make, batch):
     assert losses_of(make(), oblong)["loss"] > 0
     with pytest.raises(DataError, match=r"sentinel-2-tci: images of \(64, 32\) px; teachers' token grids need square ones"):
         losses_of(make({"scene": 1.0}), oblong)
+
+
+@pytest.mark.parametrize(("same_label", "odds"), [("negative", 1 / 3), ("positive", 1.0)])
+def test_calibration_starts_the_bias_at_the_log_odds_of_a_positive_pair(make, same_label, odds):
+    task = make(same_label=same_label)
+    # four samples, two classes of two: 4 of 16 pairs belong together by place, 8 of 16 by class
+    task.calibrate(["a", "b", "a", "b"], 4)
+    assert float(task.towers.logit_bias.detach()) == pytest.approx(math.log(odds), abs=1e-6)
