@@ -40,17 +40,19 @@ def add_features(folder: Path | str, sources: Mapping[str, str], *, batch_size: 
     teachers = [load_teacher(name, source) for name, source in sources.items()]
     folder = Path(folder)
     shards = ShardSet.open(folder).index.shards
-    written, pending, indexed = 0, [], time.monotonic()
-    for shard in shards if progress is None else progress(shards):
-        due = [teacher for teacher in teachers if not _has(shard, teacher)]
-        if due:
-            pending += _compute(folder, shard, due, batch_size)
+    written, indexed = 0, time.monotonic()
+    pending: list[FeatureRecord] = []
+    try:
+        for shard in shards if progress is None else progress(shards):
+            due = [teacher for teacher in teachers if not _has(shard, teacher)]
+            pending += _compute(folder, shard, due, batch_size) if due else []
             written += len(due)
-        if pending and time.monotonic() - indexed > _INDEX_EVERY_S:
+            if pending and time.monotonic() - indexed > _INDEX_EVERY_S:
+                index_features(folder, pending)
+                pending, indexed = [], time.monotonic()
+    finally:
+        if pending:
             index_features(folder, pending)
-            pending, indexed = [], time.monotonic()
-    if pending:
-        index_features(folder, pending)
     return written
 
 

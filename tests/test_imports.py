@@ -16,7 +16,7 @@ LAYERS = {
     "model": 3, "planet": 3,
     "teachers": 4,
     "features": 5, "train": 5, "evaluate": 5,
-    "demo": 6,
+    "demo": 6, "commands": 6,
     "cli": 7,
 }  # fmt: skip
 # models/zoo.py makes whole models, so it stands beside the model and not below it

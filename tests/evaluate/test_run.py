@@ -6,10 +6,11 @@ from datetime import datetime
 import pytest
 
 from geolangbind.checkpoint import file_sha256
+from geolangbind import commands
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import CheckpointError, DataError, SettingsError
 from geolangbind.evaluate.prompts import prompts_hash
-from geolangbind.evaluate.run import Suite, evaluate, label_phrases, print_rows, run_suite
+from geolangbind.evaluate.run import Suite, evaluate, label_phrases, run_suite
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.hydra_entry import compose
 from geolangbind.planet.groups import CLASSES
@@ -41,7 +42,7 @@ def test_rows_say_what_was_measured(model, folder, shards, streams, monkeypatch)
 
 def test_the_command_appends_rows_beside_the_model(folder, shards, capsys, tmp_path):
     config = compose("evaluate", [f"model={folder.parent}", f"suite.data={shards}", "suite.modalities=[rgb]"])
-    print_rows(config, evaluate(config))
+    commands._evaluate(config)
     evaluate({**config, "out": str(tmp_path / "elsewhere")})
     told = capsys.readouterr().out.replace("\n", " ")
     assert "(synthetic data)" in told and "rows appended to" in told and "sentinel-2-tci" in told

@@ -85,7 +85,9 @@ def test_the_run_folder_says_how_to_repeat_it(settings_for, tmp_path, shards, mo
     folder = train(settings)
     run_dir = tmp_path / "run"
     assert folder == run_dir / "model"
-    assert {path.name for path in run_dir.iterdir()} == {"config.yaml", "run.json", "metrics.jsonl", "tensorboard", "model"}
+    assert {path.name for path in run_dir.iterdir()} == {
+        "config.yaml", "run.json", "metrics.jsonl", "tensorboard", "model", "checkpoints",
+    }  # fmt: skip
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert (config["seed"], config["optim"]["lr"], config["machine"]["precision"]) == (5, 3e-4, "32-true")
     from geolangbind.train.settings import from_config
