@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from geolangbind.checkpoint import file_sha256
 from geolangbind import commands
+from geolangbind.checkpoint import file_sha256
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import CheckpointError, DataError, SettingsError
 from geolangbind.evaluate.prompts import prompts_hash
