@@ -56,7 +56,9 @@ def findings(report: Mapping[str, Any]) -> list[str]:
         f"(base {100 * scores['base']['rgb']:.1f}, rgb {100 * scores['rgb']['rgb']:.1f}, merged {100 * scores['merged']['rgb']:.1f}).",
         f"On the other five, others gains {100 * gain:+.1f} points over base and merged {100 * kept:+.1f}"
         + (
-            f": it keeps {100 * max(0.0, kept / gain):.0f} % (expected from the paper: at least 80 %)." if gain > 0 else "; there is no gain to keep."
+            f": it keeps {100 * max(0.0, kept / gain):.0f} % (expected from the paper: at least 80 %)."
+            if gain > 0
+            else "; there is no gain to keep."
         ),
         f"Six-modality mean: others {100 * mean(report, 'others'):.1f}, merged {100 * mean(report, 'merged'):.1f}, generator from others "
         f"{100 * mean(report, 'merged-generator'):.1f}, best of the sweep ({report['best_merge']}) {100 * mean(report, 'merged-best'):.1f}"
