@@ -84,19 +84,16 @@ def make_sample(seed: int, index: int, product: Product) -> Sample:
     return sample_of(draw_scene(seed, index), product)
 
 
-def _one_thread() -> None:
-    """One thread per process: matrix products of several processes with several threads each wait for one another."""
-    threadpool_limits(1)
-
-
 def _write_range(task: _Task) -> list[ShardRecord]:
     """Draw a range of scenes and write one shard per product; runs in a worker process."""
     found: dict[str, list[Sample]] = {}
-    for index in range(task.start, task.stop):
-        scene = draw_scene(task.seed, index)
-        for modality in task.modalities:
-            product = product_of(task.seed, index, modality)
-            found.setdefault(product.name, []).append(sample_of(scene, product))
+    # One thread, in one process as in many: processes of several threads wait for one another, and sums would round differently.
+    with threadpool_limits(1):
+        for index in range(task.start, task.stop):
+            scene = draw_scene(task.seed, index)
+            for modality in task.modalities:
+                product = product_of(task.seed, index, modality)
+                found.setdefault(product.name, []).append(sample_of(scene, product))
     return [write_shard(task.folder / f"{name}-{task.number:06d}.tar", samples) for name, samples in found.items()]
 
 
@@ -178,7 +175,7 @@ def _results(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, list
         yield from ((task, _write_range(task)) for task in tasks)
         return
     # Spawned, not forked: torch's threads in the parent do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(_write_range, task): task for task in tasks}
         for done in as_completed(running):
             yield running[done], done.result()
