@@ -13,7 +13,6 @@ class Profile:
 
     Attributes:
         name: key of `PROFILES`.
-        minutes: what it may take on two cores.
         scenes: planet scenes to train on, each in six modalities.
         held_out: scenes for the final scores.
         tuning: scenes on which merge coefficients are compared.
@@ -28,7 +27,6 @@ class Profile:
     """
 
     name: str
-    minutes: int
     scenes: int
     held_out: int
     tuning: int
@@ -43,9 +41,9 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 1, 48, 24, 24, 2, 3, 2, 2, 3, 0, 16, (0.5,)),
-    "quick": Profile("quick", 10, 4320, 480, 120, 480, 2600, 240, 400, 900, 0, 64, (0.25, 0.5, 0.75)),
-    "full": Profile("full", 90, 9600, 1200, 240, 1200, 9000, 600, 1000, 2400, 3400, 64, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)),
+    "smoke": Profile("smoke", 48, 24, 24, 2, 3, 2, 2, 3, 0, 16, (0.5,)),
+    "quick": Profile("quick", 4320, 480, 120, 480, 2600, 240, 400, 900, 0, 64, (0.25, 0.5, 0.75)),
+    "full": Profile("full", 9600, 1200, 240, 1200, 9000, 600, 1000, 2400, 3400, 64, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)),
 }
 
 

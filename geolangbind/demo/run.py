@@ -71,12 +71,14 @@ def _seconds(out: Path) -> dict[str, float]:
 
 
 def _budget(todo: list[Stage], profile: Profile, out: Path) -> Table:
-    table = Table(title=f"demo, profile {profile.name}: at most {profile.minutes} minutes on two cores, writing to {out}")
+    scoring = 0.04 * profile.held_out + 4 * len(profile.m2_grid)
+    rows = [*todo, Stage("scores, sweep of m2, report", scoring, lambda: False, lambda: None)]
+    left = sum(stage.seconds for stage in rows if not stage.done())
+    table = Table(title=f"demo, profile {profile.name}: about {left / 60:.0f} minutes on two cores, writing to {out}")
     table.add_column("stage")
     table.add_column("about", justify="right")
     table.add_column("")
-    whole = sum(stage.share for stage in todo) + 0.06
-    for stage in [*todo, Stage("scores, sweep of m2, report", 0.06, lambda: False, lambda: None)]:
-        seconds = 60 * 0.85 * profile.minutes * stage.share / whole
-        table.add_row(stage.name, f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min", "done" if stage.done() else "")
+    for stage in rows:
+        about = f"{stage.seconds:.0f} s" if stage.seconds < 90 else f"{stage.seconds / 60:.0f} min"
+        table.add_row(stage.name, about, "done" if stage.done() else "")
     return table
