@@ -89,14 +89,14 @@ def find_model(path: str | Path) -> Path:
     )
 
 
-def write_model(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], tokenizer_json: str, card: str) -> None:
+def write_model(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], tokenizer_json: str | None, card: str) -> None:
     """Write a model folder in one step.
 
     Args:
         folder: final place; replaced whole if it exists.
         tensors: weights by name, any float dtype.
         config: everything but `format` and `format_version`.
-        tokenizer_json: content of tokenizer.json.
+        tokenizer_json: content of tokenizer.json; None for a model that reads no text.
         card: content of README.md.
     """
     from safetensors.torch import save_file
@@ -106,7 +106,8 @@ def write_model(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str
     with atomic_folder(folder) as part:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / WEIGHTS, metadata)
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        (part / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        if tokenizer_json is not None:
+            (part / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         (part / CARD).write_text(card, encoding="utf-8")
 
 
@@ -146,14 +147,20 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"cannot read {folder / WEIGHTS}: {error}") from None
 
 
-def mismatches(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """One line per missing, unexpected or mis-shaped tensor, sorted by name; empty when all fit."""
-    lines = []
-    for name in sorted(expected.keys() | given.keys()):
-        if name not in given:
-            lines.append(f"  {name}: missing, model wants {tuple(expected[name].shape)}")
-        elif name not in expected:
-            lines.append(f"  {name}: unexpected, checkpoint has {tuple(given[name].shape)}")
-        elif expected[name].shape != given[name].shape:
-            lines.append(f"  {name}: checkpoint has {tuple(given[name].shape)}, model wants {tuple(expected[name].shape)}")
-    return lines
+def mismatch_table(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """A table of every missing, unexpected or mis-shaped tensor, one line each, sorted by name; empty when all fit."""
+    rows = [
+        (name, _shape(given.get(name), "missing"), _shape(expected.get(name), "unexpected"))
+        for name in sorted(expected.keys() | given.keys())
+        if name not in given or name not in expected or expected[name].shape != given[name].shape
+    ]
+    if not rows:
+        return ""
+    table = [("tensor", "checkpoint", "model"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    lines = ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return f"{len(rows)} difference{'s' * (len(rows) != 1)}:\n" + "\n".join(lines)
+
+
+def _shape(tensor: Tensor | None, absent: str) -> str:
+    return absent if tensor is None else str(tuple(tensor.shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolangbind import checkpoint
+from geolangbind.card import model_card
 from geolangbind.errors import CheckpointError, DataError, SensorError
 from geolangbind.models.encoder import VisionConfig, VisionEncoder
 from geolangbind.models.text import TextConfig
@@ -141,13 +142,14 @@ class GeoLangBind:
         """Encode B texts to (B, D) float32 unit vectors.
 
         Raises:
-            CheckpointError: the model has no tokenizer.
+            CheckpointError: the model has no tokenizer; says where one was looked for.
             DataError: `texts` is one string; its letters would be taken for texts.
         """
         if isinstance(texts, str):
             raise DataError("encode_text takes a list of texts, not one string; write encode_text([text])")
         if self.tokenizer is None:
-            raise CheckpointError("this model has no tokenizer; load it from a folder that holds tokenizer.json")
+            told = self.provenance.get("tokenizer_missing", "load it from a folder that holds tokenizer.json")
+            raise CheckpointError(f"this model has no tokenizer and cannot read text: {told}")
         return self.towers.text_vectors(self.tokenizer(texts).to(self.towers.logit_bias.device))
 
     def unknown_words(self, texts: Sequence[str]) -> list[str]:
@@ -176,16 +178,11 @@ class GeoLangBind:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write a model folder; replaces one that exists. Returns its path.
-
-        Raises:
-            CheckpointError: the model has no tokenizer.
-        """
-        if self.tokenizer is None:
-            raise CheckpointError("a model without tokenizer cannot be saved; build it with one")
+        """Write a model folder; replaces one that exists. Returns its path. Without a tokenizer, the copy reads no text either."""
         tensors = {**self.towers.state_dict(), **self.heads}
         config = self.config()
-        checkpoint.write_model(Path(folder), tensors, config, self.tokenizer.to_json(), _card(config))
+        tokenizer_json = self.tokenizer.to_json() if self.tokenizer else None
+        checkpoint.write_model(Path(folder), tensors, config, tokenizer_json, model_card(config))
         return Path(folder)
 
 
@@ -201,8 +198,11 @@ def load(path: str | Path) -> GeoLangBind:
         code, architecture = config["channel_code"], config["architecture"]
         flags = {"kinds": code["convention"] == "native-1", "mean_over_channels": code["mean_over_channels"]}
         vision = VisionConfig(**{**architecture["vision"], "stem": tuple(architecture["vision"]["stem"])}, **flags)
-        towers = TwoTower(vision, TextConfig(**architecture["text"]))
-        tokenizer = tokenizer_from_json((folder / checkpoint.TOKENIZER).read_text(encoding="utf-8"), config["tokenizer"])
+        with torch.device("meta"):  # no random numbers drawn only to be overwritten
+            towers = TwoTower(vision, TextConfig(**architecture["text"]))
+        tokenizer = None
+        if config["tokenizer"] is not None:
+            tokenizer = tokenizer_from_json((folder / checkpoint.TOKENIZER).read_text(encoding="utf-8"), config["tokenizer"])
         statistics = Statistics.from_json(config["statistics"])
         told = [config[key] for key in ("trained_sensors", "trained_words", "parents", "provenance")]
         gsd_m = tuple(config["preprocessing"]["gsd_m"])
@@ -213,9 +213,10 @@ def load(path: str | Path) -> GeoLangBind:
     tensors = checkpoint.read_tensors(folder)
     heads = {name: tensor for name, tensor in tensors.items() if name.startswith("maka.")}
     weights = {name: tensor for name, tensor in tensors.items() if name not in heads}
-    if lines := checkpoint.mismatches(towers.state_dict(), weights):
-        raise CheckpointError(f"weights of {folder} do not fit its config.json, {len(lines)} differences:\n" + "\n".join(lines))
-    towers.load_state_dict(weights)
+    if table := checkpoint.mismatch_table(towers.state_dict(), weights):
+        raise CheckpointError(f"weights of {folder} do not fit its config.json, {table}")
+    # copied into fresh memory: mapped tensors lie unaligned, which costs time and changes the last bit of products
+    towers.to_empty(device="cpu").load_state_dict(weights)
     return GeoLangBind(towers, tokenizer, statistics, tuple(told[0]), frozenset(told[1]), gsd_m, told[2], told[3], heads).eval()
 
 
@@ -233,14 +234,3 @@ def _floats(wavelengths_um: Sequence[float] | Tensor | None) -> tuple[float, ...
             "say what the channels are: sensor=, bands= and unit=, or wavelengths_um= for an image that is normalised already"
         )
     return tuple(float(value) for value in wavelengths_um)
-
-
-def _card(config: Mapping[str, Any]) -> str:
-    kinds = "\n".join(f"| {kind} | {entry['transform']} |" for kind, entry in config["statistics"]["kinds"].items())
-    sensors = ", ".join(config["trained_sensors"]) or "none"
-    return (
-        "---\nlibrary_name: geolangbind\npipeline_tag: zero-shot-image-classification\n---\n\n"
-        f"# A geolangbind model\n\nSensors seen in training: {sensors}.\n\n"
-        f"| physical kind at the input | transform before normalisation |\n| --- | --- |\n{kinds}\n\n"
-        "Load it with `geolangbind.load(folder)`. Statistics, tokenizer, parents and provenance are in config.json.\n"
-    )

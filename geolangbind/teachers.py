@@ -163,8 +163,8 @@ def _timm_teacher(name: str, source: str) -> Teacher:
             weights = {key: value for key, value in load_file(file).items() if not key.startswith("head.")}
         except SafetensorError as error:
             raise CheckpointError(f"teacher {name}: {file} is no safetensors file: {error}") from None
-        if lines := checkpoint.mismatches(model.state_dict(), weights):
-            raise CheckpointError(f"teacher {name}: {file} does not fit {architecture}:\n" + "\n".join(lines))
+        if table := checkpoint.mismatch_table(model.state_dict(), weights):
+            raise CheckpointError(f"teacher {name}: {file} does not fit {architecture}, {table}")
         model.load_state_dict(weights)
         identity = f"timm:{architecture} sha256:{checkpoint.file_sha256(Path(file))}"
     data = timm.data.resolve_model_data_config(model)
@@ -183,8 +183,8 @@ def _folder_teacher(name: str, folder: Path, config: Mapping[str, Any]) -> Teach
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"teacher {name}: {folder / checkpoint.CONFIG} is damaged: {error!r}") from None
     weights = {key: value for key, value in checkpoint.read_tensors(folder).items() if not key.startswith("head.")}
-    if lines := checkpoint.mismatches(model.state_dict(), weights):
-        raise CheckpointError(f"teacher {name}: weights of {folder} do not fit:\n" + "\n".join(lines))
+    if table := checkpoint.mismatch_table(model.state_dict(), weights):
+        raise CheckpointError(f"teacher {name}: weights of {folder} do not fit, {table}")
     model.load_state_dict(weights)
     return _finish(name, model, size_px, mean, std, f"sha256:{checkpoint.file_sha256(folder / checkpoint.WEIGHTS)}")
 

@@ -154,9 +154,11 @@ def test_weights_name_their_parents(folder):
 def test_mismatches_are_listed_once_each_by_name():
     expected = {"b": torch.zeros(2), "a": torch.zeros(3), "same": torch.zeros(1)}
     given = {"b": torch.zeros(2, 1), "c": torch.zeros(()), "same": torch.ones(1)}
-    assert checkpoint.mismatches(expected, given) == [
-        "  a: missing, model wants (3,)",
-        "  b: checkpoint has (2, 1), model wants (2,)",
-        "  c: unexpected, checkpoint has ()",
+    assert checkpoint.mismatch_table(expected, given).splitlines() == [
+        "3 differences:",
+        "  tensor  checkpoint  model",
+        "  a       missing     (3,)",
+        "  b       (2, 1)      (2,)",
+        "  c       ()          unexpected",
     ]
-    assert checkpoint.mismatches(expected, expected) == []
+    assert checkpoint.mismatch_table(expected, expected) == ""

@@ -41,6 +41,10 @@ class VisionConfig:
         generator_hidden: feed-forward size inside the kernel generator.
         kinds: channels carry a learned code of their physical kind.
         mean_over_channels: kernels are scaled by 3 / C.
+        gelu_tanh: blocks and pooling use the tanh approximation of GELU (the larger SigLIP models do).
+        patch_padding: zero pixels added on every side first (DOFA's convolution pads by 1; GeoLangBind's does not).
+        radar_um: the number that stands for radar channels in a model that knows wavelengths only (5.405, the frequency in GHz, in the
+            published ones); 0 for models with kinds.
     """
 
     image_size: int = 224
@@ -53,6 +57,9 @@ class VisionConfig:
     generator_hidden: int = 2048
     kinds: bool = True
     mean_over_channels: bool = True
+    gelu_tanh: bool = False
+    patch_padding: int = 0
+    radar_um: float = 0.0
 
     @property
     def stride(self) -> int:
@@ -87,7 +94,7 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm, gelu = partial(nn.LayerNorm, eps=1e-6), partial(nn.GELU, approximate="tanh" if config.gelu_tanh else "none")
         widths = (*config.stem, config.width)
         self.patch_embed = WavelengthPatchEmbed(
             widths[0], config.patch_size, hidden=config.generator_hidden, kinds=config.kinds, mean_over_channels=config.mean_over_channels
@@ -95,12 +102,12 @@ class VisionEncoder(nn.Module):
         self.stem = nn.ModuleList(nn.Sequential(nn.GroupNorm(1, a), nn.GELU(), nn.Conv2d(a, b, 3, 2, 1)) for a, b in pairwise(widths))
         self.pos_embed = nn.Parameter(torch.empty(1, config.grid**2, config.width))
         self.blocks = nn.ModuleList(
-            Block(config.width, config.num_heads, config.mlp_hidden / config.width, qkv_bias=True, norm_layer=norm)
+            Block(config.width, config.num_heads, config.mlp_hidden / config.width, qkv_bias=True, norm_layer=norm, act_layer=gelu)
             for _ in range(config.depth)
         )
         self.norm = norm(config.width)
         self.attn_pool = AttentionPoolLatent(
-            config.width, num_heads=config.num_heads, mlp_ratio=config.mlp_hidden / config.width, norm_layer=norm
+            config.width, num_heads=config.num_heads, mlp_ratio=config.mlp_hidden / config.width, norm_layer=norm, act_layer=gelu
         )
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
@@ -165,11 +172,23 @@ class VisionEncoder(nn.Module):
             SensorError: no wavelengths, or not one per channel.
             DataError: NaN or infinite pixels, an image without valid pixels or smaller than a patch.
         """
-        channels = _channels(image, wavelengths_um, channels, self.config.kinds)
+        channels = _channels(image, wavelengths_um, channels, self.config)
         valid = _check_pixels(image, valid, self.config.stride)
         if valid is not None:
             image = image * valid.unsqueeze(1)  # zero is the mean of normalised data
-        x = self.patch_embed(image, channels)
+        if padding := self.config.patch_padding:
+            image = F.pad(image, (padding,) * 4)
+            valid = None if valid is None else F.pad(valid, (padding,) * 4)
+        return self.encode_patches(self.patch_embed(image, channels), valid, keep_tokens)
+
+    def encode_patches(self, x: Tensor, valid: Tensor | None = None, keep_tokens: float = 1.0) -> EncoderOutput:
+        """What follows the patch embedding; no step depends on values, so that this part can be exported and compiled.
+
+        Args:
+            x: (B, rows, columns, D0) out of the patch embedding, D0 the first width of the stem or D.
+            valid: (B, H, W) bool of the padded image, or None.
+            keep_tokens: see `forward`.
+        """
         for layer in self.stem:
             x = layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         _, rows, columns, _ = x.shape
@@ -198,7 +217,9 @@ class VisionEncoder(nn.Module):
         return resampled
 
 
-def _channels(image: Tensor, wavelengths_um: Sequence[float] | Tensor | None, channels: ChannelSet | None, kinds: bool) -> ChannelSet:
+def _channels(
+    image: Tensor, wavelengths_um: Sequence[float] | Tensor | None, channels: ChannelSet | None, config: VisionConfig
+) -> ChannelSet:
     if image.ndim != 4:
         raise DataError(f"images must be (B, C, H, W), got shape {tuple(image.shape)}")
     if channels is None:
@@ -207,9 +228,15 @@ def _channels(image: Tensor, wavelengths_um: Sequence[float] | Tensor | None, ch
         channels = ChannelSet(tuple(float(value) for value in wavelengths_um))
     if len(channels) != image.shape[1]:
         raise SensorError(f"image has {image.shape[1]} channels but {len(channels)} wavelengths were given; pass one per channel")
-    if not kinds:
-        return ChannelSet(channels.wavelengths_um)
-    return channels
+    return known_channels(channels, config)
+
+
+def known_channels(channels: ChannelSet, config: VisionConfig) -> ChannelSet:
+    """Reduce a channel set to what a tower of `config` is told of channels: everything, or one number each."""
+    if config.kinds:
+        return channels
+    radar = channels.frequencies_ghz or (0.0,) * len(channels)
+    return ChannelSet(tuple(config.radar_um if ghz > 0 else um for um, ghz in zip(channels.wavelengths_um, radar, strict=True)))
 
 
 def _check_pixels(image: Tensor, valid: Tensor | None, stride: int) -> Tensor | None:

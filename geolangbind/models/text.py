@@ -20,6 +20,7 @@ class TextConfig:
         heads: attention heads.
         mlp_ratio: MLP hidden size over width.
         embed_dim: size of the embedding.
+        gelu_tanh: MLPs use the tanh approximation of GELU (SigLIP 2 does).
     """
 
     vocab_size: int = 32000
@@ -29,6 +30,7 @@ class TextConfig:
     heads: int = 12
     mlp_ratio: float = 4.0
     embed_dim: int = 768
+    gelu_tanh: bool = False
 
 
 def build_text_tower(config: TextConfig) -> nn.Module:
@@ -47,5 +49,6 @@ def build_text_tower(config: TextConfig) -> nn.Module:
         pool_type="last",
         proj_bias=True,
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        act_layer=partial(nn.GELU, approximate="tanh" if config.gelu_tanh else "none"),
     )
     return tower

@@ -77,19 +77,34 @@ class KernelGenerator(nn.Module):
         self.fc_weight = nn.Linear(dim, patch_size * patch_size * width)
         self.fc_bias = nn.Linear(dim, width)
 
-    def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate the convolution of a channel set.
+    def mix(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Let the channels see each other.
 
         Args:
             code: (C, n) channel codes after the residual MLP.
 
         Returns:
-            Flat kernels (C, k*k*D), pixel-major, and the bias (D,).
+            (C, n), from which `fc_weight` makes kernels, and (n,), from which `fc_bias` makes the bias.
         """
         tokens = self.weight_tokens.shape[0]
         mixed = self.transformer_encoder(torch.cat([self.weight_tokens, code, self.bias_token]))
-        weight = self.fc_weight(mixed[tokens:-1] + code)
-        return weight * _KERNEL_SCALE, self.fc_bias(mixed[-1]) * _KERNEL_SCALE
+        return mixed[tokens:-1] + code, mixed[-1]
+
+    def forward(self, code: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Generate the convolution of a channel set.
+
+        Args:
+            code: (C, n) channel codes after the residual MLP.
+            scale: multiplies the kernels, not the bias.
+
+        Returns:
+            Flat kernels (C, k*k*D), pixel-major, and the bias (D,).
+        """
+        mixed, last = self.mix(code)
+        # scaled before the large product: its result, 160 MB for 202 bands, is then written once
+        scale = _KERNEL_SCALE * scale
+        weight = F.linear(mixed * scale, self.fc_weight.weight, self.fc_weight.bias * scale)
+        return weight, self.fc_bias(last) * _KERNEL_SCALE
 
 
 class WavelengthPatchEmbed(nn.Module):
@@ -144,7 +159,7 @@ class WavelengthPatchEmbed(nn.Module):
         """Convolution weights of a channel set; cached in eval mode until a parameter changes.
 
         Returns:
-            Weights (D, C*k*k), channel-major then row then column, and bias (D,), both float32.
+            Weights (D, C*k*k), channel-major then row then column (a transposed view), and bias (D,), both float32.
         """
         if self.training or torch.is_grad_enabled():
             return self._generate(channels)
@@ -161,12 +176,10 @@ class WavelengthPatchEmbed(nn.Module):
     def _generate(self, channels: ChannelSet) -> tuple[Tensor, Tensor]:
         # Codes are phases of up to 20 000 rad: half precision would scramble them, so autocast stays out.
         with torch.autocast(self.weight_generator.bias_token.device.type, enabled=False):
-            flat, bias = self.weight_generator(self.fclayer(self.channel_code(channels)))
-        area = self.patch_size * self.patch_size
-        weight = flat.view(len(channels), area, self.width).permute(2, 0, 1).reshape(self.width, -1)
-        if self.mean_over_channels:
-            weight = weight * (3 / len(channels))
-        return weight, bias
+            scale = 3 / len(channels) if self.mean_over_channels else 1.0
+            flat, bias = self.weight_generator(self.fclayer(self.channel_code(channels)), scale)
+        # a view: matrix products take either order, and a transposed copy would cost as much as generating
+        return flat.view(-1, self.width).T, bias
 
     def forward(self, image: Tensor, channels: ChannelSet) -> Tensor:
         """Embed non-overlapping patches; rows and columns beyond the last whole patch are not seen.
