@@ -12,9 +12,10 @@ __all__ = ["GeoLangBind", "__version__", "load", "read_raster"]
 
 if TYPE_CHECKING:
     from geolangbind.data.rasters import read_raster
-    from geolangbind.model import GeoLangBind, load
+    from geolangbind.model import GeoLangBind
+    from geolangbind.weights.load import load
 
-_HOMES = {"GeoLangBind": "geolangbind.model", "load": "geolangbind.model", "read_raster": "geolangbind.data.rasters"}
+_HOMES = {"GeoLangBind": "geolangbind.model", "load": "geolangbind.weights.load", "read_raster": "geolangbind.data.rasters"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -99,16 +99,21 @@ def write_model(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str
         tokenizer_json: content of tokenizer.json; None for a model that reads no text.
         card: content of README.md.
     """
-    from safetensors.torch import save_file
-
     config = {"format": FORMAT, "format_version": FORMAT_VERSION, **config}
     metadata = {"geolangbind": json.dumps({"format_version": FORMAT_VERSION, "parents": config["parents"]})}
     with atomic_folder(folder) as part:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / WEIGHTS, metadata)
+        save_tensors(part / WEIGHTS, tensors, metadata)
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         if tokenizer_json is not None:
             (part / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         (part / CARD).write_text(card, encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file from tensors of any device; not atomic by itself."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path, dict(metadata))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

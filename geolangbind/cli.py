@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from geolangbind import commands
+from geolangbind import cli_weights, commands
 from geolangbind.errors import GeoLangBindError, SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ sensors_app = typer.Typer(help="The sensors geolangbind knows, with bands, wavel
 shards_app = typer.Typer(help="WebDataset shards: check them, describe them, add teacher features.", no_args_is_help=True)
 app.add_typer(sensors_app, name="sensors")
 app.add_typer(shards_app, name="shards")
+cli_weights.register(app)
 console = Console(highlight=False)
 warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -198,7 +199,7 @@ def _classify(
 
     from rich.progress import track
 
-    from geolangbind.model import load
+    from geolangbind.weights.load import load
 
     paths = steps.find_images(path, options)
     wanted = steps.read_truth(truth, paths, classes) if truth else [None] * len(paths)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from geolangbind import checkpoint
 from geolangbind.card import model_card
@@ -186,8 +187,8 @@ class GeoLangBind:
         return Path(folder)
 
 
-def load(path: str | Path) -> GeoLangBind:
-    """Load a model folder, or the model of a run folder, in inference mode.
+def load_folder(path: str | Path) -> GeoLangBind:
+    """Load a model folder of ours, or the model of a run folder, in inference mode. `geolangbind.load` reads other layouts too.
 
     Raises:
         CheckpointError: there is none, or its weights do not fit its configuration; every mismatch is listed.
@@ -195,11 +196,8 @@ def load(path: str | Path) -> GeoLangBind:
     folder = checkpoint.find_model(path)
     config = checkpoint.read_config(folder)
     try:
-        code, architecture = config["channel_code"], config["architecture"]
-        flags = {"kinds": code["convention"] == "native-1", "mean_over_channels": code["mean_over_channels"]}
-        vision = VisionConfig(**{**architecture["vision"], "stem": tuple(architecture["vision"]["stem"])}, **flags)
         with torch.device("meta"):  # no random numbers drawn only to be overwritten
-            towers = TwoTower(vision, TextConfig(**architecture["text"]))
+            towers = TwoTower(*architecture(config))
         tokenizer = None
         if config["tokenizer"] is not None:
             tokenizer = tokenizer_from_json((folder / checkpoint.TOKENIZER).read_text(encoding="utf-8"), config["tokenizer"])
@@ -210,14 +208,55 @@ def load(path: str | Path) -> GeoLangBind:
         raise CheckpointError(f"model folder is incomplete: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete or damaged: {error!r}") from None
-    tensors = checkpoint.read_tensors(folder)
-    heads = {name: tensor for name, tensor in tensors.items() if name.startswith("maka.")}
-    weights = {name: tensor for name, tensor in tensors.items() if name not in heads}
-    if table := checkpoint.mismatch_table(towers.state_dict(), weights):
-        raise CheckpointError(f"weights of {folder} do not fit its config.json, {table}")
-    # copied into fresh memory: mapped tensors lie unaligned, which costs time and changes the last bit of products
-    towers.to_empty(device="cpu").load_state_dict(weights)
+    weights = checkpoint.read_tensors(folder)
+    heads = {name: weights.pop(name) for name in list(weights) if name.startswith("maka.")}
+    fill(towers, weights, f"weights of {folder} and its config.json")
     return GeoLangBind(towers, tokenizer, statistics, tuple(told[0]), frozenset(told[1]), gsd_m, told[2], told[3], heads).eval()
+
+
+def architecture(config: Mapping[str, Any]) -> tuple[VisionConfig, TextConfig]:
+    """Read the architecture of both towers from the content of config.json.
+
+    Raises:
+        KeyError, TypeError: entries are missing or unknown.
+    """
+    code, told = config["channel_code"], config["architecture"]
+    flags = {"kinds": code["convention"] == "native-1", "mean_over_channels": code["mean_over_channels"]}
+    return VisionConfig(**{**told["vision"], "stem": tuple(told["vision"]["stem"])}, **flags), TextConfig(**told["text"])
+
+
+def fill(module: nn.Module, weights: Mapping[str, Tensor], where: str, *, strict: bool = True) -> None:
+    """Give a module built on the meta device its weights, in float32.
+
+    Args:
+        module: changed in place.
+        weights: by name, any float dtype.
+        where: what they are, for messages.
+        strict: refuse when they are not exactly the module's; False fills the rest at random and warns.
+
+    Raises:
+        CheckpointError: they do not fit; a table lists every missing, unexpected or mis-shaped tensor.
+    """
+    expected = module.state_dict()
+    table = checkpoint.mismatch_table(expected, weights)
+    if table and strict:
+        raise CheckpointError(f"{where} do not fit, {table}")
+    # copied into fresh memory: mapped tensors lie unaligned, which costs time and changes the last bit of products
+    module.to_empty(device="cpu")
+    if table:
+        warnings.warn(f"{where} do not fit, what is missing stays at random; {table}", stacklevel=3)
+        weights = {name: value for name, value in weights.items() if name in expected and expected[name].shape == value.shape}
+        for name, value in module.state_dict().items():
+            if name not in weights:
+                _initialise(name, value)
+    module.load_state_dict(weights, strict=not table)
+
+
+def _initialise(name: str, value: Tensor) -> None:
+    if value.ndim >= 2:
+        nn.init.trunc_normal_(value, std=0.02)
+    else:  # scales of norms are one, biases zero; SigLIP starts at logit scale 10 and bias -10
+        value.fill_({"logit_scale": math.log(10.0), "logit_bias": -10.0}.get(name, float(name.endswith("weight"))))
 
 
 def _mask(valid: Tensor | NDArray[np.bool_], pixels: Tensor) -> Tensor:

@@ -98,6 +98,14 @@ class Statistics:
         """These statistics plus what only `other` knows; what both know stays as here, so that a child keeps its parent's scale."""
         return Statistics({**other.kinds, **self.kinds}, {**other.bands, **self.bands})
 
+    def mean_std(self, sensor: str, band: str, kind: str, wavelength_um: float) -> tuple[float, float]:
+        """Mean and deviation of a band: its own if seen in training, else those of its kind's curve at its wavelength."""
+        if pair := self.bands.get(f"{sensor}/{kind}", {}).get(band):
+            return pair
+        curve = self.kinds[kind]
+        mean, std = (float(np.interp(wavelength_um, curve.wavelengths_um, values)) for values in (curve.mean, curve.std))
+        return mean, std
+
     def normalize(
         self, image: Tensor, channels: ChannelSet, sensor: str, bands: Sequence[str], valid: Tensor | None = None
     ) -> tuple[Tensor, str]:
@@ -124,13 +132,8 @@ class Statistics:
             )
         pairs, how = [], "exact"
         for band, kind, wavelength_um in zip(bands, kinds, channels.wavelengths_um, strict=True):
-            pair = self.bands.get(f"{sensor}/{kind}", {}).get(band)
-            if pair is None:
-                how = "curve"
-                curve = self.kinds[kind]
-                mean, std = (float(np.interp(wavelength_um, curve.wavelengths_um, values)) for values in (curve.mean, curve.std))
-                pair = (mean, std)
-            pairs.append(pair)
+            how = how if band in self.bands.get(f"{sensor}/{kind}", {}) else "curve"
+            pairs.append(self.mean_std(sensor, band, kind, wavelength_um))
         means, stds = torch.tensor(pairs, device=image.device).T.reshape(2, 1, -1, 1, 1)
         values = transform(image, [self.kinds[kind].transform for kind in kinds], valid)
         # a fresh copy of 200 bands costs as much as the arithmetic: make one, then work in place

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from geolangbind import checkpoint
 from geolangbind.errors import CheckpointError
-from geolangbind.model import load
-from geolangbind.sensors.channels import ChannelSet
-from geolangbind.views import RGB_UM, rgb_view
+from geolangbind.model import load_folder
+from geolangbind.sensors.channels import RGB_UM, ChannelSet
+from geolangbind.views import rgb_view
 
 _TEACHER_FORMAT = "geolangbind-teacher"
 # what a teacher folder may ask of timm: shapes only (timm's `checkpoint_path` would unpickle a file)
@@ -190,7 +190,7 @@ def _folder_teacher(name: str, folder: Path, config: Mapping[str, Any]) -> Teach
 
 
 def _model_teacher(name: str, folder: Path) -> Teacher:
-    model = load(folder)
+    model = load_folder(folder)
     if "display" not in model.statistics.kinds:
         raise CheckpointError(f"teacher {name}: the model at {folder} was never taught display images; it cannot see RGB views")
     channels = ChannelSet(RGB_UM, ("display",) * 3, (0.0,) * 3)

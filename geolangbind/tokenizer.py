@@ -113,17 +113,6 @@ class TextTokenizer:
         return {"name": self.name, "context_length": self.context_length, "clean": self.clean, "pad_id": self.pad_id, "sha256": self.sha256}
 
 
-def tokenizer_from_hub(repo: str, context_length: int) -> TextTokenizer:
-    """SigLIP's tokenizer from a hub repository or its local cache.
-
-    Raises:
-        OSError: the file is neither cached nor reachable.
-    """
-    from huggingface_hub import hf_hub_download
-
-    return TextTokenizer(repo, Tokenizer.from_file(hf_hub_download(repo, "tokenizer.json")), context_length, "canonicalize", pad_id=1)
-
-
 def tokenizer_from_json(text: str, settings: Mapping[str, Any]) -> TextTokenizer:
     """Rebuild a tokenizer from a model folder.
 

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from geolangbind.errors import SensorError
-from geolangbind.sensors.channels import ChannelSet
+from geolangbind.sensors.channels import RGB_UM, ChannelSet
 
-RGB_UM = (0.665, 0.560, 0.490)
 _WHITE_REFLECTANCE = 0.3  # shown as white; near the stretch of public true-colour products
 _RADAR_RANGE_DB = {"vv": (-25.0, 0.0), "hh": (-25.0, 0.0), "vh": (-32.0, -7.0), "hv": (-32.0, -7.0)}
 _RATIO_RANGE_DB = (0.0, 18.0)

@@ -1,5 +1,7 @@
 """Fixtures that several test folders use."""
 
+import ipaddress
+import socket
 import warnings
 from pathlib import Path
 
@@ -10,6 +12,52 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_loopback():
+    """No test reaches beyond this machine: Python's sockets refuse, and subprocesses are told that the model hub is offline."""
+    patch = pytest.MonkeyPatch()
+    for name in ("connect", "connect_ex", "sendto"):
+        patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+    look_up = socket.getaddrinfo
+
+    def look_up_here(host, *arguments, **options):
+        if host and _address(host) is None and _text(host) not in ("localhost", socket.gethostname()):
+            _refuse(host)  # looking the name up would already ask another machine
+        return look_up(host, *arguments, **options)
+
+    patch.setattr(socket, "getaddrinfo", look_up_here)
+    patch.setenv("HF_HUB_OFFLINE", "1")
+    yield
+    patch.undo()
+
+
+def _guarded(method):
+    def call(self, *arguments):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = arguments[-1][0]
+            address = _address(host)
+            if not (_text(host) == "localhost" if address is None else address.is_loopback):
+                _refuse(host)
+        return method(self, *arguments)
+
+    return call
+
+
+def _text(host):
+    return host.decode() if isinstance(host, bytes) else host
+
+
+def _address(host):
+    try:
+        return ipaddress.ip_address(_text(host).split("%")[0])
+    except ValueError:
+        return None
+
+
+def _refuse(host):
+    raise RuntimeError(f"a test tried to reach {_text(host)}; tests may use this machine's loopback only (127.0.0.1, ::1)")
 
 
 @pytest.fixture(scope="session")

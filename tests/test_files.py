@@ -51,20 +51,23 @@ def test_nothing_forbidden(path):
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     imports = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imports |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    # the failure of the restricted unpickler may be named, to explain it
+    imports |= {(node.module or "").split(".")[0] for node in froms if [alias.name for alias in node.names] != ["UnpicklingError"]}
     assert not imports & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not [
         call for call in calls if isinstance(call.func, ast.Name) and call.func.id in ("print", "eval", "exec", "compile", "__import__")
     ]
-    assert not [call for call in calls if ast.unparse(call.func) in ("torch.load", "torch.save", "yaml.unsafe_load", "yaml.full_load")]
+    assert not [call for call in calls if ast.unparse(call.func) in ("torch.save", "yaml.unsafe_load", "yaml.full_load")]
+    assert all("weights_only=True" in ast.unparse(call) for call in calls if ast.unparse(call.func) == "torch.load")
     assert "yaml.load(" not in text or "SafeLoader" in text
     loads = [call for call in calls if ast.unparse(call.func) == "np.load"]
     assert all("allow_pickle=False" in ast.unparse(call) for call in loads)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)], "assert vanishes under -O"
     handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
     broad = [node for node in handlers if node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")]
-    assert all(ast.unparse(node.body[-1]) == "raise" for node in broad), "a broad except may tidy up, but must pass the failure on"
+    assert all(ast.unparse(node.body[-1]).startswith("raise") for node in broad), "a broad except may tidy up, but must pass the failure on"
     assert not re.search(r"weights_only\s*=\s*False|allow_pickle\s*=\s*True|\bTODO\b|\bFIXME\b|\bXXX\b", text)
 
 

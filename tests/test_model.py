@@ -10,13 +10,14 @@ from safetensors.torch import load_file, save_file
 
 import geolangbind
 from geolangbind.errors import CheckpointError, DataError, SensorError, UnitError
-from geolangbind.model import GeoLangBind, load
+from geolangbind.model import GeoLangBind
 from geolangbind.models.encoder import VisionConfig
 from geolangbind.models.text import TextConfig
 from geolangbind.models.two_tower import TwoTower
 from geolangbind.sensors import Unit, channel_set, get_sensor
 from geolangbind.statistics import KindStatistics, Statistics
 from geolangbind.tokenizer import TextTokenizer, clip_tokenizer
+from geolangbind.weights.load import load
 
 KINDS = {
     "reflectance_surface": KindStatistics("log", (0.4, 2.4), (-2.0, -1.5), (0.7, 0.7)),
@@ -236,7 +237,9 @@ def test_without_tokenizer(tmp_path):
     copy = load(model.save(tmp_path / "m"))
     assert copy.tokenizer is None and not (tmp_path / "m" / "tokenizer.json").exists()
     image = torch.rand(1, 3, 32, 32)
-    assert torch.equal(copy.encode_image(image, wavelengths_um=(0.66, 0.56, 0.49)), model.encode_image(image, wavelengths_um=(0.66, 0.56, 0.49)))
+    assert torch.equal(
+        copy.encode_image(image, wavelengths_um=(0.66, 0.56, 0.49)), model.encode_image(image, wavelengths_um=(0.66, 0.56, 0.49))
+    )
 
 
 def test_unknown_words():

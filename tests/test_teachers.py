@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from geolangbind.checkpoint import file_sha256
 from geolangbind.errors import CheckpointError, SensorError
-from geolangbind.model import GeoLangBind, load
+from geolangbind.model import GeoLangBind
 from geolangbind.models.encoder import VisionConfig
 from geolangbind.models.text import TextConfig
 from geolangbind.models.two_tower import TwoTower
@@ -19,6 +19,7 @@ from geolangbind.statistics import KindStatistics, Statistics
 from geolangbind.teachers import Teacher, load_teacher, save_teacher
 from geolangbind.tokenizer import TextTokenizer, clip_tokenizer
 from geolangbind.views import rgb_view
+from geolangbind.weights.load import load
 
 ARGUMENTS = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2, "reg_tokens": 3}
 RGB = ChannelSet((0.665, 0.56, 0.49), ("display",) * 3, (0.0,) * 3)

@@ -15,9 +15,9 @@ from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet
 from geolangbind.evaluate.run import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
-from geolangbind.model import load
 from geolangbind.planet.groups import MODALITIES
 from geolangbind.views import rgb_view
+from geolangbind.weights.load import load
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -13,8 +13,8 @@ from geolangbind.demo.profile import Profile
 from geolangbind.demo.stages import GENERATOR_FROM_OTHERS, merge
 from geolangbind.evaluate.results import ResultRow, append_rows
 from geolangbind.evaluate.run import Suite, run_suite
-from geolangbind.model import load
 from geolangbind.planet.groups import CLASSES, MODALITIES, ceiling, chance
+from geolangbind.weights.load import load
 
 Table = dict[str, dict[str, ResultRow]]
 """Result rows by model and modality."""

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geolangbind.checkpoint import WEIGHTS, file_sha256, find_model
+from geolangbind.checkpoint import file_sha256
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.evaluate.prompts import prompts_hash
 from geolangbind.evaluate.results import ResultRow, append_rows
 from geolangbind.evaluate.zero_shot import zero_shot
-from geolangbind.model import GeoLangBind, load
+from geolangbind.model import GeoLangBind
+from geolangbind.weights.load import load
+from geolangbind.weights.source import find_source
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def evaluate(config: Mapping[str, Any]) -> list[ResultRow]:
 
 def results_file(config: Mapping[str, Any]) -> Path:
     """Where the rows of a configuration go."""
-    return Path(config["out"] or find_model(config["model"])) / "results.jsonl"
+    return Path(config["out"] or find_source(config["model"]).folder) / "results.jsonl"
 
 
 def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
@@ -70,7 +72,7 @@ def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
     classes = label_phrases(shards, suite.label)
     told: dict[str, Any] = {
         "model": source,
-        "model_sha256": file_sha256(find_model(source) / WEIGHTS),
+        "model_sha256": file_sha256(find_source(source).weights),
         "suite": suite.name,
         "dataset": suite.data,
         "revision": shards.fingerprint,

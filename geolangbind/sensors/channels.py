@@ -21,13 +21,16 @@ RADAR_BANDS: dict[str, tuple[float, float]] = {
 }
 """IEEE 521 radar band letters with their limits in GHz."""
 
-_OPTICAL_KINDS = ("reflectance_toa", "reflectance_surface", "display", "brightness_temperature", "surface_temperature")
+RGB_UM = (0.665, 0.560, 0.490)
+"""Red, green and blue in µm as the published models see them (arXiv 2503.06312 and its code: Sentinel-2 B4, B3, B2)."""
+
+OPTICAL_KINDS = ("reflectance_toa", "reflectance_surface", "display", "brightness_temperature", "surface_temperature")
 _POLARIZATIONS = ("vv", "vh", "hh", "hv")
 
 _REFLECTED_BELOW_UM, _EMITTED_ABOVE_UM = 5.0, 3.0
 
 KINDS: tuple[str, ...] = (
-    *_OPTICAL_KINDS,
+    *OPTICAL_KINDS,
     "elevation",
     "height",
     *(f"{family}_{pol}_{band}" for family in ("sigma0", "gamma0") for band in RADAR_BANDS for pol in _POLARIZATIONS),
@@ -144,9 +147,9 @@ def channel_set(sensor: Sensor, bands: Sequence[Band], unit: Unit) -> ChannelSet
     """
     kinds = tuple(kind_of(band, unit, sensor.product_level) for band in bands)
     for band, kind in zip(bands, kinds, strict=True):
-        if kind in _OPTICAL_KINDS and band.center_wavelength_um is None:
+        if kind in OPTICAL_KINDS and band.center_wavelength_um is None:
             raise SensorError(f"band {band.name} of {sensor.name} has no centre wavelength; add center_wavelength_um to its record")
-        if kind in _OPTICAL_KINDS and not _possible(kind, band.center_wavelength_um or 0.0):
+        if kind in OPTICAL_KINDS and not _possible(kind, band.center_wavelength_um or 0.0):
             raise UnitError(
                 f"band {band.name} of {sensor.name} lies at {band.center_wavelength_um:g} µm, where values are not {unit}; "
                 f"it holds {sensor.unit_of(band)}. Read bands of different units apart"

@@ -16,12 +16,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from geolangbind.checkpoint import WEIGHTS, atomic_path, file_sha256, find_model
+from geolangbind.checkpoint import atomic_path, file_sha256
 from geolangbind.data.loader import iterate_all, make_loader
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.model import GeoLangBind, load
+from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
@@ -30,6 +30,9 @@ from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.state import load_state, newest_state
 from geolangbind.train.tasks import AlignmentTask
+from geolangbind.weights.load import load
+from geolangbind.weights.source import HUB, find_source
+from geolangbind.weights.tokenizers import size_tokenizer
 
 _MEASURED_SAMPLES = 256
 
@@ -104,13 +107,13 @@ def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, 
 
 
 def start_model(source: str) -> GeoLangBind:
-    """A random model of a named size, or the model of a folder, ready for training."""
+    """A random model of a named size, or one that `geolangbind.load` finds, ready for training."""
     if source in zoo.SIZES:
-        return zoo.build(source, tokenizer=zoo.fetch_tokenizer(source))
-    if not Path(source).exists():
-        raise SettingsError(f"model '{source}' is neither a folder nor a size; sizes are {', '.join(zoo.SIZES)}")
+        return zoo.build(source, tokenizer=size_tokenizer(source))
+    if not Path(source).exists() and not source.startswith(HUB):
+        raise SettingsError(f"model '{source}' is neither a folder, a file, {HUB}owner/name nor a size; sizes are {', '.join(zoo.SIZES)}")
     model = load(source)
-    model.parents = [{"path": source, "sha256": file_sha256(find_model(source) / WEIGHTS), "role": "start"}]
+    model.parents = [{"path": source, "sha256": file_sha256(find_source(source).weights), "role": "start"}]
     return model
 
 

@@ -232,7 +232,7 @@ def test_streams_share_the_steps_of_their_modality(shards):
 def test_absent_modalities_models_and_features_are_refused(settings_for, shards):
     with pytest.raises(DataError, match=r"no stream with .*'hsi'|no hsi samples"):
         train(settings_for(modalities=["hsi"]))
-    with pytest.raises(SettingsError, match="model 'huge' is neither a folder nor a size; sizes are tiny"):
+    with pytest.raises(SettingsError, match="model 'huge' is neither a folder, a file, hf-hub:owner/name nor a size; sizes are tiny"):
         train(settings_for(model="huge"))
     with pytest.raises(CheckpointError, match="no model at"):
         train(settings_for(model=str(shards)))

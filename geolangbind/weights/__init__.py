@@ -1,0 +1,1 @@
+"""Weights in, weights out: released checkpoints of other layouts, exports, the hub."""
