@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT, FORMAT_VERSION = "geolangbind-model", 1
+_MAPPED_BYTES = 500_000_000
 WEIGHTS, CONFIG, TOKENIZER, CARD = "model.safetensors", "config.json", "tokenizer.json", "README.md"
 
 
@@ -143,13 +144,70 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: model.safetensors is absent or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    return dict(iterate_tensors(folder))
+
+
+def describe_tensors(folder: Path) -> dict[str, Tensor]:
+    """Shapes and dtypes of the weights of a model folder, as tensors on the meta device; reads headers only.
+
+    Raises:
+        CheckpointError: see `read_tensors`.
+    """
+    import torch
+
+    described = {}
+    for path, names in _places(folder).items():
+        with _opened(path) as file:
+            for name in names or file.keys():
+                described[name] = torch.empty(file.get_slice(name).get_shape(), device="meta")
+    return described
+
+
+def iterate_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights of a model folder by name. Files are opened anew every half gigabyte: mapped pages count as memory until closed.
+
+    Raises:
+        CheckpointError: see `read_tensors`.
+    """
+    for path, names in _places(folder).items():
+        if names is None:
+            with _opened(path) as file:
+                names = list(file.keys())
+        while names:
+            with _opened(path) as file:
+                mapped = 0
+                while names and mapped < _MAPPED_BYTES:
+                    name = names.pop(0)
+                    tensor = file.get_tensor(name)
+                    mapped += tensor.nbytes
+                    yield name, tensor
+                del tensor
+
+
+def _places(folder: Path) -> dict[Path, list[str] | None]:
+    """The files that hold the weights of a folder, with the tensors to take from each (None: all)."""
+    index = folder / f"{WEIGHTS}.index.json"
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return {folder / WEIGHTS: None}
+    try:
+        placed: Mapping[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(placed.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"cannot read {index}: {error!r}") from None
+    if outside := [name for name in files if Path(name).name != name]:
+        raise CheckpointError(f"{index} names files outside its folder: {', '.join(outside)}")
+    return {folder / file: [name for name, place in placed.items() if place == file] for file in files}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(folder / WEIGHTS)
+        with safe_open(path, "pt") as file:
+            yield file
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {folder / WEIGHTS}: {error}") from None
+        raise CheckpointError(f"cannot read {path}: {error}") from None
 
 
 def mismatch_table(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

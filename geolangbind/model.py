@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from geolangbind import checkpoint
 from geolangbind.card import model_card
 from geolangbind.errors import CheckpointError, DataError, SensorError
 from geolangbind.models.encoder import VisionConfig, VisionEncoder
+from geolangbind.models.routes import routes_from_json
 from geolangbind.models.text import TextConfig
 from geolangbind.models.two_tower import TwoTower
 from geolangbind.sensors import ChannelSet, Unit, channel_set, get_sensor
@@ -162,6 +163,8 @@ class GeoLangBind:
     def config(self) -> dict[str, Any]:
         """Everything `config.json` says."""
         vision = dataclasses.asdict(self.vision.config)
+        if not vision["routes"]:  # as before there were any: models that do not differ shall not look different to a merge
+            del vision["routes"]
         convention = {
             "convention": "native-1" if vision.pop("kinds") else "wavelengths-only",
             "mean_over_channels": vision.pop("mean_over_channels"),
@@ -208,9 +211,9 @@ def load_folder(path: str | Path) -> GeoLangBind:
         raise CheckpointError(f"model folder is incomplete: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete or damaged: {error!r}") from None
-    weights = checkpoint.read_tensors(folder)
-    heads = {name: weights.pop(name) for name in list(weights) if name.startswith("maka.")}
-    fill(towers, weights, f"weights of {folder} and its config.json")
+    there = {name: tensor for name, tensor in checkpoint.describe_tensors(folder).items() if not name.startswith("maka.")}
+    heads: dict[str, Tensor] = {}
+    fill(towers, there, _apart(checkpoint.iterate_tensors(folder), heads), f"weights of {folder} and its config.json")
     return GeoLangBind(towers, tokenizer, statistics, tuple(told[0]), frozenset(told[1]), gsd_m, told[2], told[3], heads).eval()
 
 
@@ -218,19 +221,22 @@ def architecture(config: Mapping[str, Any]) -> tuple[VisionConfig, TextConfig]:
     """Read the architecture of both towers from the content of config.json.
 
     Raises:
-        KeyError, TypeError: entries are missing or unknown.
+        KeyError, TypeError, ValueError: entries are missing, unknown or malformed.
+        CheckpointError: the kernel generators' routes cannot be followed.
     """
     code, told = config["channel_code"], config["architecture"]
     flags = {"kinds": code["convention"] == "native-1", "mean_over_channels": code["mean_over_channels"]}
-    return VisionConfig(**{**told["vision"], "stem": tuple(told["vision"]["stem"])}, **flags), TextConfig(**told["text"])
+    nested = {"stem": tuple(told["vision"]["stem"]), "routes": routes_from_json(told["vision"].get("routes", ()))}
+    return VisionConfig(**{**told["vision"], **nested}, **flags), TextConfig(**told["text"])
 
 
-def fill(module: nn.Module, weights: Mapping[str, Tensor], where: str, *, strict: bool = True) -> None:
+def fill(module: nn.Module, there: Mapping[str, Tensor], weights: Iterable[tuple[str, Tensor]], where: str, *, strict: bool = True) -> None:
     """Give a module built on the meta device its weights, in float32.
 
     Args:
         module: changed in place.
-        weights: by name, any float dtype.
+        there: what there is, by name; only shapes count.
+        weights: the same tensors one by one, any float dtype.
         where: what they are, for messages.
         strict: refuse when they are not exactly the module's; False fills the rest at random and warns.
 
@@ -238,18 +244,27 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], where: str, *, strict
         CheckpointError: they do not fit; a table lists every missing, unexpected or mis-shaped tensor.
     """
     expected = module.state_dict()
-    table = checkpoint.mismatch_table(expected, weights)
+    table = checkpoint.mismatch_table(expected, there)
     if table and strict:
         raise CheckpointError(f"{where} do not fit, {table}")
     # copied into fresh memory: mapped tensors lie unaligned, which costs time and changes the last bit of products
-    module.to_empty(device="cpu")
+    state = module.to_empty(device="cpu").state_dict()
     if table:
         warnings.warn(f"{where} do not fit, what is missing stays at random; {table}", stacklevel=3)
-        weights = {name: value for name, value in weights.items() if name in expected and expected[name].shape == value.shape}
-        for name, value in module.state_dict().items():
-            if name not in weights:
-                _initialise(name, value)
-    module.load_state_dict(weights, strict=not table)
+        for name, value in state.items():
+            _initialise(name, value)
+    for name, tensor in weights:
+        if name in state and state[name].shape == tensor.shape:
+            state[name].copy_(tensor)
+
+
+def _apart(tensors: Iterable[tuple[str, Tensor]], heads: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Pass tensors on, but put MaKA projectors into `heads`."""
+    for name, tensor in tensors:
+        if name.startswith("maka."):
+            heads[name] = tensor.clone()
+        else:
+            yield name, tensor
 
 
 def _initialise(name: str, value: Tensor) -> None:

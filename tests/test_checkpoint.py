@@ -162,3 +162,34 @@ def test_mismatches_are_listed_once_each_by_name():
         "  c       ()          unexpected",
     ]
     assert checkpoint.mismatch_table(expected, expected) == ""
+
+
+def test_sharded_weights_are_read_as_one(tmp_path):
+    from safetensors.torch import save_file
+
+    weights = {f"k{i}": torch.full((i + 1,), float(i)) for i in range(5)}
+    places = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(weights)}
+    for part in set(places.values()):
+        save_file({name: weights[name] for name, place in places.items() if place == part}, tmp_path / part)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    found = checkpoint.read_tensors(tmp_path)
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+    assert {name: tuple(tensor.shape) for name, tensor in checkpoint.describe_tensors(tmp_path).items()} == {
+        f"k{i}": (i + 1,) for i in range(5)
+    }
+    index.write_text(json.dumps({"weight_map": {"a": "../x.safetensors"}}))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        checkpoint.read_tensors(tmp_path)
+    index.write_text("{}")
+    with pytest.raises(CheckpointError, match=r"cannot read .*index\.json"):
+        checkpoint.read_tensors(tmp_path)
+
+
+def test_small_files_are_opened_anew_once_enough_is_mapped(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(checkpoint, "_MAPPED_BYTES", 10)
+    weights = {f"k{i}": torch.full((3,), float(i)) for i in range(4)}
+    save_file(weights, tmp_path / "model.safetensors")
+    assert [(name, tensor.tolist()) for name, tensor in checkpoint.iterate_tensors(tmp_path)] == [(f"k{i}", [i] * 3) for i in range(4)]

@@ -207,11 +207,12 @@ def freeze(model: GeoLangBind, channels: ChannelSet, *, sensor: str | None, band
     rows = [] if sensor is None else channel_statistics(model.statistics, channels, sensor, bands or ())
     display = sensor is not None and unit_of(channels) is Unit.DISPLAY_U8
     config = model.vision.config
-    weight, bias = model.vision.patch_embed.kernels(known_channels(channels, config))
+    known = known_channels(channels, config)
+    weight, bias = model.vision.embed_for(known).kernels(known)
     size = config.patch_size
     convolution = nn.Conv2d(len(channels), len(bias), size, stride=size, padding=config.patch_padding, device="meta").to_empty(device="cpu")
     # the generated weights are channel-major, then row, then column: the order of a convolution
     convolution.load_state_dict({"weight": weight.reshape(-1, len(channels), size, size), "bias": bias})
-    # as if the generator had been copied before: it is the one part that is not needed
-    vision = copy.deepcopy(model.vision, {id(model.vision.patch_embed): nn.Identity()})
+    # as if the generators had been copied before: they are the one part that is not needed
+    vision = copy.deepcopy(model.vision, {id(model.vision.patch_embed): nn.Identity(), id(model.vision.routes): nn.ModuleDict()})
     return FrozenImageTower(vision.cpu(), convolution, rows, display).eval().requires_grad_(False)

@@ -62,8 +62,8 @@ def load(source: str | Path, *, text: str | Path | None = None, strict: bool = T
         rest = {key: value for key, value in model.towers.state_dict().items() if not key.startswith(layouts.OURS)}
     vision = _as_ours(trunk, model.vision.config, layout, found.name)
     weights = {**{layouts.OURS + key: value for key, value in vision.items()}, **rest}
-    model.heads = {key: weights.pop(key) for key in list(weights) if key.startswith("maka.")}
-    fill(model.towers, weights, found.name, strict=strict)
+    model.heads = {key: weights.pop(key).clone() for key in list(weights) if key.startswith("maka.")}
+    fill(model.towers, weights, weights.items(), found.name, strict=strict)
     model.parents = [{"path": found.name, "sha256": checkpoint.file_sha256(found.weights), "role": "imported", "layout": layout}]
     model.provenance = {**model.provenance, **notes, "assumed": assumptions(model.vision.config.kinds)}
     return model.eval()
@@ -83,7 +83,8 @@ def load_vision(source: str | Path, *, strict: bool = True) -> VisionEncoder:
     trunk = layouts.trunk_of(state, layout)
     with torch.device("meta"):
         tower = VisionEncoder(_vision_config(found, found.json(OPEN_CLIP_CONFIG), trunk, layout))
-    fill(tower, _as_ours(trunk, tower.config, layout, found.name), found.name, strict=strict)
+    state = _as_ours(trunk, tower.config, layout, found.name)
+    fill(tower, state, state.items(), found.name, strict=strict)
     return tower.eval()
 
 

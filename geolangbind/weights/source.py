@@ -75,7 +75,8 @@ def _in_folder(name: str, folder: Path) -> Source:
     for place in (folder, folder / "model"):
         config = place / checkpoint.CONFIG
         if config.is_file() and _is_native(config):
-            return Source(name, place, place / checkpoint.WEIGHTS, native=True)
+            index = place / f"{checkpoint.WEIGHTS}.index.json"
+            return Source(name, place, index if index.is_file() else place / checkpoint.WEIGHTS, native=True)
     for weights in _WEIGHTS:
         for path in (folder / weights, folder / f"{weights}.index.json"):
             if path.is_file():
