@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from merge_weights.chain import check_coefficient, reduce_chain
 from merge_weights.errors import MergeError
+from merge_weights.scratch import buffer
 
 Stored = NDArray[Any]
 
@@ -42,6 +43,13 @@ def narrow(values: NDArray[np.float64], dtype: str) -> Stored:
     return (bits >> np.uint32(16)).astype(np.uint16)
 
 
+def widest(dtypes: Sequence[str]) -> str:
+    """Return the narrowest dtype that holds numbers of all these dtypes exactly."""
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
+    return "F64" if "F64" in dtypes else "F32"
+
+
 def is_finite(stored: Stored, dtype: str) -> bool:
     """Tell whether no stored number is NaN or infinite."""
     if dtype == "BF16":
@@ -49,27 +57,36 @@ def is_finite(stored: Stored, dtype: str) -> bool:
     return bool(np.isfinite(stored).all())
 
 
-def merge_stored(inputs: Sequence[Stored], coefficients: Sequence[float], dtype: str) -> Stored:
+def merge_stored(inputs: Sequence[Stored], coefficients: Sequence[float], dtypes: Sequence[str], out_dtype: str) -> Stored:
     """Walk the chain over one tensor or a piece of it.
 
     Args:
-        inputs: base first, then one array per step; equal shapes, dtype `STORAGE[dtype]`.
+        inputs: base first, then one array per step; equal sizes.
         coefficients: one per step, in [0, 1].
-        dtype: a key of `STORAGE`.
+        dtypes: of the inputs, keys of `STORAGE`.
+        out_dtype: of the result.
 
     Returns:
-        The merged numbers, stored alike. Endpoints (0, 1) return the input itself, not a copy.
+        The merged numbers. Endpoints (0, 1) return the input itself where its dtype is that of the result. Otherwise an array that the
+        next call in this thread overwrites.
     """
     start, rest = reduce_chain(coefficients)
-    if not rest:
+    if not rest and dtypes[start] == out_dtype:
         return inputs[start]
-    state = widen(inputs[start], dtype).astype(np.float64)
-    delta = np.empty_like(state)
+    count = inputs[start].size
+    state, delta = (buffer(name, count, "f8") for name in ("state", "delta"))
+    np.copyto(state, widen(inputs[start].reshape(-1), dtypes[start]))
     for index, coefficient in rest:
-        np.subtract(widen(inputs[index], dtype), state, out=delta)
+        # copied before subtracting: numpy's mixed-dtype loops go through small buffers
+        np.copyto(delta, widen(inputs[index].reshape(-1), dtypes[index]))
+        delta -= state
         delta *= coefficient
         state += delta
-    return narrow(state, dtype)
+    if out_dtype == "BF16":
+        return narrow(state, out_dtype).reshape(inputs[start].shape)
+    merged = buffer("merged", count, STORAGE[out_dtype])
+    np.copyto(merged, state, casting="same_kind")
+    return merged.reshape(inputs[start].shape)
 
 
 def merge_tensor(base: Stored, others: Sequence[Stored], coefficients: Sequence[float], *, bf16_bits: bool = False) -> Stored:
@@ -104,7 +121,4 @@ def merge_tensor(base: Stored, others: Sequence[Stored], coefficients: Sequence[
         return base.copy()
     if not all(is_finite(values, dtype) for values in inputs):
         raise MergeError("a tensor has NaN or Inf")
-    merged = merge_stored(inputs, coefficients, dtype)
-    if any(merged is values for values in inputs):
-        return merged.copy()
-    return base.copy() if equal else merged
+    return base.copy() if equal else merge_stored(inputs, coefficients, [dtype] * len(inputs), dtype).copy()

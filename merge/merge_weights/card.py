@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from merge_weights import __version__
-from merge_weights.describe import formula, part_list
+from merge_weights.describe import how, part_list
 from merge_weights.plan import Plan
 
 Parent = dict[str, Any]
@@ -39,10 +39,29 @@ def provenance(plan: Plan, command: str) -> dict[str, Any]:
         "version": __version__,
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "formula": formula(plan.steps),
+        "formula": how(plan),
         "coefficients": plan.coefficients(),
         "missing": plan.missing,
         "tensors": plan.counts(),
+    }
+
+
+def recorded(plan: Plan, keep_heads: bool, skip: Sequence[str]) -> dict[str, Any]:
+    """The arguments of `merge` that lead to the same weights again, for `merge-weights verify`."""
+    steps = [
+        {"name": step.name, "path": str(step.source), "coefficient": step.coefficient, "parts": dict(step.part_coefficients)}
+        for step in plan.steps
+    ]
+    return {
+        "base": {"path": plan.sources[0].given},
+        "steps": steps,
+        "method": plan.method.name,
+        "density": plan.method.density,
+        "seed": plan.method.seed,
+        "keep_heads": keep_heads,
+        "missing": plan.missing,
+        "skip": list(skip),
+        "routes": [route.name for route in plan.routes],
     }
 
 

@@ -5,6 +5,7 @@ theta_0 = base; theta_i = theta_(i-1) + m_i (source_i - theta_(i-1)). Two steps 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from merge_weights.errors import MergeError
 PathLike = str | os.PathLike[str]
 
 PARTS: dict[str, tuple[str, ...]] = {
-    "generator": ("vision.patch_embed.",),
+    "generator": ("vision.patch_embed.", "vision.routes."),
     "blocks": ("vision.blocks.",),
     "pooling": ("vision.attn_pool.",),
     "stem": ("vision.stem.",),
@@ -30,6 +31,17 @@ HEADS_PREFIX = "maka."
 def part_of(key: str) -> str:
     """Return the part that the tensor named `key` belongs to."""
     return next(part for part, prefixes in PARTS.items() if key.startswith(prefixes))
+
+
+def check_finite(value: float, name: str) -> float:
+    """Return `value` if it is a finite number; `name` is used in the message.
+
+    Raises:
+        MergeError: it is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise MergeError(f"{name} is {value}; a coefficient is a finite number")
+    return float(value)
 
 
 def check_coefficient(value: float, name: str) -> float:
@@ -50,7 +62,8 @@ class Step:
     Attributes:
         name: role of the source ("rgb"), used in the plan and in the model card.
         source: run folder, model folder or `.safetensors` file.
-        coefficient: how far to move from the weights so far towards the source, 0 to 1.
+        coefficient: how far to move from the weights so far towards the source, 0 to 1; other methods than the chain read it as they
+            document.
         part_coefficients: coefficients of single parts (`PARTS`), instead of `coefficient`.
     """
 
@@ -60,10 +73,20 @@ class Step:
     part_coefficients: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_coefficient(self.coefficient, f"the coefficient of {self.name}")
+        check_finite(self.coefficient, f"the coefficient of {self.name}")
         for part, value in self.part_coefficients.items():
             if part not in PARTS:
                 raise MergeError(f"unknown part '{part}'; parts are {', '.join(PARTS)}")
+            check_finite(value, f"the coefficient of {self.name} for {part}")
+
+    def check_range(self) -> None:
+        """Refuse coefficients outside [0, 1], which only the chain needs; other methods extrapolate.
+
+        Raises:
+            MergeError: one lies outside.
+        """
+        check_coefficient(self.coefficient, f"the coefficient of {self.name}")
+        for part, value in self.part_coefficients.items():
             check_coefficient(value, f"the coefficient of {self.name} for {part}")
 
     def coefficient_for(self, part: str) -> float:

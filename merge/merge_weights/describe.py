@@ -22,6 +22,18 @@ def formula(steps: Sequence[Step]) -> str:
     return "; ".join(lines)
 
 
+def how(plan: Plan) -> str:
+    """Return in one line how the tensors are merged."""
+    if plan.method.name == "progressive":
+        routed = ", ".join(f"{route.name} base + {route.coefficient:g} ({route.name} - base)" for route in plan.routes)
+        return formula(plan.steps) + (f"; generators: {routed}, all others {plan.steps[-1].name}" if routed else "")
+    parts = (
+        f"{step.name} {step.coefficient:g}" + (f" [{part_list(step.part_coefficients)}]" if step.part_coefficients else "")
+        for step in plan.steps
+    )
+    return f"{plan.method.name} of base and {', '.join(parts)}; density {plan.method.density:g}, seed {plan.method.seed}"
+
+
 def part_list(coefficients: Mapping[str, float]) -> str:
     """Return part coefficients as "generator 1, blocks 0.3"."""
     return ", ".join(f"{part} {value:g}" for part, value in coefficients.items())
@@ -29,11 +41,18 @@ def part_list(coefficients: Mapping[str, float]) -> str:
 
 def describe(plan: Plan) -> str:
     """Return the plan: inputs with coefficients, a table of tensors per part, and every missing or mismatched tensor."""
-    lines = [f"Plan: {formula(plan.steps)}", ""]
+    lines = [f"Plan: {how(plan)}", ""]
     lines += _table([("input", "coefficient", "weights"), *_input_rows(plan)])
     lines += ["", *_table([("part", *STATUSES, "size"), *_part_rows(plan)], right=True)]
+    for route in plan.routes:
+        lines += [
+            "",
+            f"routed: images of {route.name} keep a kernel generator of their own (base + {route.coefficient:g} ({route.name} - base))",
+        ]
     if missing := plan.having("missing"):
         lines += ["", f"missing from some inputs ({_MISSING_RULES[plan.missing]}):", *_listed(missing)]
+    if mixed := [entry for entry in plan.having("merged") if entry.note]:
+        lines += ["", "of several dtypes, written in one that holds all:", *_table([(e.key, f"{e.note} -> {e.info.dtype}") for e in mixed])]
     if mismatched := plan.having("mismatched"):
         lines += ["", "mismatched (refused):", *_listed(mismatched)]
     if plan.having("dropped"):

@@ -24,6 +24,8 @@ ITEM_BYTES: dict[str, int] = {
 }
 """Size of one element per safetensors dtype."""
 
+INDEX_SUFFIX = ".safetensors.index.json"
+
 _MAX_HEADER_BYTES = 100_000_000
 """The limit the safetensors library sets itself."""
 
@@ -45,12 +47,54 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file whose header was read and found sound."""
+    """Weights whose headers were read and found sound: one safetensors file, or the shards of an index as if they were one.
+
+    Attributes:
+        path: the file, or the index.
+        nbytes: size of all bytes.
+        tensors: by name; offsets count from the start of the first shard.
+        metadata: what the file says about itself.
+        parts: each shard with its size.
+    """
 
     path: Path
     nbytes: int
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
+    parts: tuple[tuple[Path, int], ...]
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read the header of a safetensors file, or of all shards that a `.safetensors.index.json` names.
+
+    Raises:
+        MergeError: see `read_header`; also when the index is damaged, names files elsewhere, or disagrees with its shards.
+    """
+    if not path.name.endswith(INDEX_SUFFIX):
+        return read_header(path)
+    try:
+        index = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        places: dict[str, str] = index["weight_map"]
+        names = sorted(set(places.values()))
+    except OSError as error:
+        raise MergeError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MergeError(f"{path} is no index of shards: {error!r}") from error
+    if outside := [name for name in names if Path(name).name != name]:
+        raise MergeError(f"{path} names files outside its folder: {', '.join(outside)}")
+    tensors: dict[str, TensorInfo] = {}
+    shards = [read_header(path.parent / name) for name in names]
+    start = 0
+    for name, shard in zip(names, shards, strict=True):
+        if wrong := [key for key in shard.tensors if places.get(key) != name]:
+            raise MergeError(f"{path} and {name} disagree about {len(wrong)} tensors, first {wrong[0]}")
+        moved = {key: TensorInfo(info.dtype, info.shape, start + info.begin, start + info.end) for key, info in shard.tensors.items()}
+        tensors.update(moved)
+        start += shard.nbytes
+    if lacking := sorted(places.keys() - tensors.keys()):
+        raise MergeError(f"{path} promises {len(lacking)} tensors that its shards do not hold, first {lacking[0]}")
+    parts = tuple((shard.path, shard.nbytes) for shard in shards)
+    return WeightsFile(path, start, tensors, shards[0].metadata if shards else {}, parts)
 
 
 def read_header(path: Path) -> WeightsFile:
@@ -79,7 +123,7 @@ def read_header(path: Path) -> WeightsFile:
         raise MergeError(f"{path} has a damaged safetensors header: __metadata__ must map names to text")
     tensors = {key: _tensor_info(path, key, entry, 8 + length) for key, entry in raw.items()}
     _check_layout(path, tensors, 8 + length, size)
-    return WeightsFile(path, size, tensors, metadata)
+    return WeightsFile(path, size, tensors, metadata, ((path, size),))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from merge_weights.chain import PathLike, Step
 from merge_weights.errors import MergeError
-from merge_weights.header import WeightsFile, read_header
+from merge_weights.header import INDEX_SUFFIX, WeightsFile, read_weights
 
 WEIGHTS_NAME = "model.safetensors"
+INDEX_NAME = f"model{INDEX_SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ def open_source(role: str, given: PathLike) -> Source:
     """
     path = Path(given)
     if path.is_file():
-        if path.suffix != ".safetensors":
+        if path.suffix != ".safetensors" and not path.name.endswith(INDEX_SUFFIX):
             raise MergeError(f"{role}: {path} is no .safetensors file; give a run folder, a model folder or a .safetensors file")
-        return Source(role, os.fspath(given), read_header(path), None)
+        return Source(role, os.fspath(given), read_weights(path), None)
     for folder in (path, path / "model"):
-        if (folder / WEIGHTS_NAME).is_file():
-            return Source(role, os.fspath(given), read_header(folder / WEIGHTS_NAME), folder)
+        for name in (WEIGHTS_NAME, INDEX_NAME):
+            if (folder / name).is_file():
+                return Source(role, os.fspath(given), read_weights(folder / name), folder)
     what = f"has neither model/{WEIGHTS_NAME} nor {WEIGHTS_NAME}" if path.exists() else "does not exist"
     raise MergeError(f"{role}: {path} {what}; give a run folder, a model folder or a .safetensors file")
 
@@ -74,11 +76,11 @@ def check_out(out: Path, sources: Sequence[Source], overwrite: bool) -> None:
     if not to_file and out.suffix == ".safetensors":
         raise MergeError(f"the inputs are model folders, so the output is one too: give --out a folder name instead of {out}")
     for source in sources:
-        if source.weights.path.resolve().is_relative_to(out.resolve()):
+        if any(path.resolve().is_relative_to(out.resolve()) for path, _ in source.weights.parts):
             raise MergeError(f"--out {out} would replace {source.role} ({source.given}); inputs are never written to, choose another --out")
     if not os.path.lexists(out):
         return
     if not overwrite:
         raise MergeError(f"{out} exists; choose another --out, or replace it with --overwrite")
-    if to_file != out.is_file() or not (to_file or (out / WEIGHTS_NAME).is_file()):
+    if to_file != out.is_file() or not (to_file or any((out / name).is_file() for name in (WEIGHTS_NAME, INDEX_NAME))):
         raise MergeError(f"{out} exists and is not a merged model, so --overwrite leaves it alone; choose another --out")

@@ -54,8 +54,11 @@ def test_refusals() -> None:
         make_steps([Step("rgb", "a", 0.5)], {"blocks": [0.5]})
     with pytest.raises(MergeError, match="unknown part 'head'; parts are generator, blocks, pooling, stem, rest"):
         Step("rgb", "a", 0.5, {"head": 1.0})
-    for bad in (-0.1, 1.1, float("nan")):
+    for bad in (-0.1, 1.1, 7.0):
         with pytest.raises(MergeError, match="coefficient of rgb is"):
-            Step("rgb", "a", bad)
+            Step("rgb", "a", bad).check_range()
         with pytest.raises(MergeError, match="coefficient of rgb for blocks is"):
-            Step("rgb", "a", 0.5, {"blocks": bad})
+            Step("rgb", "a", 0.5, {"blocks": bad}).check_range()
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(MergeError, match=r"coefficient of rgb is .*finite number"):
+            Step("rgb", "a", bad)

@@ -32,7 +32,7 @@ def test_full_disk_leaves_nothing(trio: Trio, tmp_path: Path, monkeypatch: pytes
     if existing:
         go(trio, tmp_path / "merged", 0.1)
     before = snapshot(tmp_path)
-    monkeypatch.setattr(write, "_write_all", full_disk)
+    monkeypatch.setattr(write.os, "pwrite", full_disk)
     with pytest.raises(MergeError, match=r"cannot write .*merged: No space left on device; nothing was left behind"):
         go(trio, tmp_path / "merged", overwrite=True)
     assert snapshot(tmp_path) == before
@@ -40,7 +40,7 @@ def test_full_disk_leaves_nothing(trio: Trio, tmp_path: Path, monkeypatch: pytes
 
 
 def test_interruption_leaves_nothing(trio: Trio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(path: Path, data: bytes) -> None:
+    def interrupted(path: Path, data: bytes, sync: bool) -> None:
         path.write_bytes(data[:3])
         raise KeyboardInterrupt
 
