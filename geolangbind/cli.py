@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from geolangbind import cli_weights, commands
+from geolangbind import cli_merge, cli_weights, commands
 from geolangbind.errors import GeoLangBindError, SettingsError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ shards_app = typer.Typer(help="WebDataset shards: check them, describe them, add
 app.add_typer(sensors_app, name="sensors")
 app.add_typer(shards_app, name="shards")
 cli_weights.register(app)
+cli_merge.register(app)
 console = Console(highlight=False)
 warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 

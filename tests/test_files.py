@@ -89,5 +89,11 @@ def test_packages_are_listed_one_by_one():
 
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
     there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "geolangbind").rglob("__init__.py")}
-    assert listed == there | {"geolangbind.conf", "geolangbind.dataset_cards", "merge_weights"}
+    assert listed == there | {
+        "geolangbind.conf",
+        "geolangbind.dataset_cards",
+        "merge_weights",
+        "merge_weights.methods",
+        "merge_weights.recipes",
+    }
     assert not list((ROOT / "datasets").rglob("__init__.py")), "datasets/ must never become a package: Hugging Face owns the name"

@@ -2,7 +2,8 @@
 
 Same mathematics and parameter names as the published GeoLangBind / DOFA-CLIP encoder (arXiv 2503.06312) when `stem` is empty, `kinds`
 and `mean_over_channels` are off. The small models trained from scratch here put a few strided convolutions (the stem) between the
-generated patch embedding and the transformer: at a few minutes of training, plain ViTs on large patches get nowhere.
+generated patch embedding and the transformer: at a few minutes of training, plain ViTs on large patches get nowhere. A merged model may
+keep several kernel generators, one per sensor group (`routes`); all that follows the patch embedding is shared.
 
 Shapes: B batch, C channels, H W pixels, N tokens, D width.
 """
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from timm.layers import AttentionPoolLatent, resample_abs_pos_embed
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geolangbind.errors import CheckpointError, DataError, SensorError
+from geolangbind.models.routes import Routes, check_routes, route_of
 from geolangbind.models.wavelength import WavelengthPatchEmbed
 from geolangbind.sensors.channels import ChannelSet
 
@@ -45,6 +47,8 @@ class VisionConfig:
         patch_padding: zero pixels added on every side first (DOFA's convolution pads by 1; GeoLangBind's does not).
         radar_um: the number that stands for radar channels in a model that knows wavelengths only (5.405, the frequency in GHz, in the
             published ones); 0 for models with kinds.
+        routes: (name, physical kinds) pairs. An image whose channels all have kinds of a route is embedded by a kernel generator of
+            that route's own (tensors `routes.NAME.*`), every other image by `patch_embed`. Needs `kinds`.
     """
 
     image_size: int = 224
@@ -60,6 +64,10 @@ class VisionConfig:
     gelu_tanh: bool = False
     patch_padding: int = 0
     radar_um: float = 0.0
+    routes: Routes = ()
+
+    def __post_init__(self) -> None:
+        check_routes(self.routes, kinds=self.kinds)
 
     @property
     def stride(self) -> int:
@@ -96,9 +104,8 @@ class VisionEncoder(nn.Module):
         self.config = config
         norm, gelu = partial(nn.LayerNorm, eps=1e-6), partial(nn.GELU, approximate="tanh" if config.gelu_tanh else "none")
         widths = (*config.stem, config.width)
-        self.patch_embed = WavelengthPatchEmbed(
-            widths[0], config.patch_size, hidden=config.generator_hidden, kinds=config.kinds, mean_over_channels=config.mean_over_channels
-        )
+        self.patch_embed = _embed(config)
+        self.routes = nn.ModuleDict({name: _embed(config) for name, _ in config.routes})
         self.stem = nn.ModuleList(nn.Sequential(nn.GroupNorm(1, a), nn.GELU(), nn.Conv2d(a, b, 3, 2, 1)) for a, b in pairwise(widths))
         self.pos_embed = nn.Parameter(torch.empty(1, config.grid**2, config.width))
         self.blocks = nn.ModuleList(
@@ -179,7 +186,13 @@ class VisionEncoder(nn.Module):
         if padding := self.config.patch_padding:
             image = F.pad(image, (padding,) * 4)
             valid = None if valid is None else F.pad(valid, (padding,) * 4)
-        return self.encode_patches(self.patch_embed(image, channels), valid, keep_tokens)
+        return self.encode_patches(self.embed_for(channels)(image, channels), valid, keep_tokens)
+
+    def embed_for(self, channels: ChannelSet) -> WavelengthPatchEmbed:
+        """The patch embedding that images of these channels go through: their route's own, or `patch_embed`."""
+        name = route_of(channels, self.config.routes)
+        # every member is made by _embed; ModuleDict only promises modules
+        return self.patch_embed if name is None else cast(WavelengthPatchEmbed, self.routes[name])
 
     def encode_patches(self, x: Tensor, valid: Tensor | None = None, keep_tokens: float = 1.0) -> EncoderOutput:
         """What follows the patch embedding; no step depends on values, so that this part can be exported and compiled.
@@ -215,6 +228,13 @@ class VisionEncoder(nn.Module):
             return self.pos_embed
         resampled: Tensor = resample_abs_pos_embed(self.pos_embed, [rows, columns], [grid, grid], num_prefix_tokens=0)
         return resampled
+
+
+def _embed(config: VisionConfig) -> WavelengthPatchEmbed:
+    width = config.stem[0] if config.stem else config.width
+    return WavelengthPatchEmbed(
+        width, config.patch_size, hidden=config.generator_hidden, kinds=config.kinds, mean_over_channels=config.mean_over_channels
+    )
 
 
 def _channels(

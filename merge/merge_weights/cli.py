@@ -12,7 +12,7 @@ from typing import Any
 
 from merge_weights import __version__
 from merge_weights.chain import PARTS, Step, check_coefficient, check_finite
-from merge_weights.diff import add_diff_arguments, run_diff
+from merge_weights.diff_cli import add_diff_arguments, run_diff
 from merge_weights.errors import MergeError
 from merge_weights.verify import add_verify_arguments, run_verify
 
