@@ -6,7 +6,7 @@ DEMO ?= quick
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check bench clean
+.PHONY: help install demo test soak check bench planet-tiny clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/planet_speed.py
+
+planet-tiny: install ## train the built-in model anew (DEMO=full) and put it into geolangbind/pretrained
+	$(BIN)/geolangbind demo --profile full
+	$(BIN)/geolangbind import runs/demo-full/joint --out geolangbind/pretrained/planet-tiny --dtype float16 --no-heads
+	$(BIN)/geolangbind-evaluate model=planet-tiny suite=zero_shot suite.data=runs/demo-full/planet-val out=runs/planet-tiny
+	$(BIN)/geolangbind card geolangbind/pretrained/planet-tiny --results runs/planet-tiny/results.jsonl --licence apache-2.0
 
 clean: ## remove runs and caches, keep .venv
 	rm -rf runs build *.egg-info .mypy_cache .ruff_cache

@@ -35,14 +35,14 @@ _SHA_LETTERS = 12
 Json = Mapping[str, Any]
 
 
-def model_card(config: Json, *, results: Sequence[Json] | None = None, licence: str | None = None, repo: str | None = None) -> str:
+def model_card(config: Json, *, results: Sequence[Json] | None = None, licence: str | None = None, source: str = "FOLDER") -> str:
     """Write the card of a model.
 
     Args:
         config: content of config.json, of this or an older release: what is absent is left out or called unknown.
         results: rows of results.jsonl measured on these weights, see `evaluate.results.ResultRow`.
         licence: of these weights, as the hub spells licences; by default the parents', if they agree.
-        repo: hub repository the card is for, `owner/name`.
+        source: what `geolangbind.load` is given in the example.
 
     Returns:
         Markdown with the hub's YAML header.
@@ -52,7 +52,7 @@ def model_card(config: Json, *, results: Sequence[Json] | None = None, licence: 
     sections = [
         _header(config, sensors, parents, licence),
         "# A geolangbind model\n\nImages of many Earth-observation sensors and text, encoded to unit vectors of one space.",
-        _usage(config, sensors, f"hf-hub:{repo}" if repo else "FOLDER"),
+        _usage(config, sensors, source),
         _sensors(config, sensors),
         _kinds(config),
         _parents(parents, licence),

@@ -154,7 +154,7 @@ def classify(
     labels: Annotated[
         str, typer.Option(help='"forest, harbour, solar farm"; "Name=words|other words, ..."; or a card.yaml with `classes`.')
     ],
-    model: Annotated[str, typer.Option(help="Model or run folder.")] = "runs/demo/merged",
+    model: Annotated[str, typer.Option(help="Model or run folder, hf-hub:owner/name, or the built-in planet-tiny.")] = "planet-tiny",
     truth: Annotated[str | None, typer.Option(help="`folder` (folder names are the classes) or a CSV with columns file, class.")] = None,
     sensor: Annotated[str | None, typer.Option(help="What the file does not say; `geolangbind sensors` lists them.")] = None,
     bands: Annotated[str | None, typer.Option(help="B01,B02,...: a selection, or the order of unnamed channels.")] = None,

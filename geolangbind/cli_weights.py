@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("zoo")(zoo)
     app.command("import")(import_model)
     app.command("export")(export)
+    app.command("card")(card)
     app.command("push")(push)
 
 
@@ -41,17 +42,24 @@ def import_model(
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     text: Annotated[str | None, typer.Option(help="Where the text tower comes from, for image towers that stand alone.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Load what fits; missing tensors stay at random.")] = False,
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16, for the stored weights.")] = "float32",
+    heads: Annotated[bool, typer.Option(help="Keep MaKA projectors, which only training needs.")] = True,
 ) -> None:
     """Turn a checkpoint of another layout into a model folder: GeoLangBind / DOFA-CLIP, SigLIP, SigLIP 2 (open_clip, timm), DOFA.
 
     Example: geolangbind import hf-hub:timm/ViT-B-16-SigLIP --out runs/siglip
     """
+    import torch
+
     from geolangbind.weights.load import load
 
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if dtype not in dtypes:
+        raise SettingsError(f"unknown --dtype {dtype}; dtypes are {', '.join(dtypes)}")
     with _told(f"loading {source}"):
         model = load(source, text=text, strict=not force)
     with console.status(f"writing {out}"):
-        model.save(out)
+        model.save(out, dtype=dtypes[dtype], heads=heads)
     for line in model.provenance.get("assumed", []):
         notices.print(f"[yellow]assumed:[/] {line}")
     if missing := model.provenance.get("tokenizer_missing"):
@@ -108,6 +116,28 @@ def export(
 
                 (export_onnx if to == "onnx" else export_torch)(loaded, out, image, text=text)
     console.print(f"wrote {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+def card(
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    results: Annotated[Path | None, typer.Option(help="results.jsonl; rows of these very weights go into the card.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the model.")] = None,
+) -> None:
+    """Write the card (README.md) of a model folder anew, with results.
+
+    Example: geolangbind card runs/demo/merged --results runs/demo/results.jsonl --licence apache-2.0
+    """
+    from geolangbind.checkpoint import CARD, atomic_path
+    from geolangbind.weights.bundled import bundled_folder
+    from geolangbind.weights.push import prepare
+
+    source = folder.name if bundled_folder(folder.name) == folder.resolve() else str(folder)
+    upload = prepare(folder, source, results=results, licence=licence)
+    with atomic_path(upload.folder / CARD) as part:
+        part.write_text(upload.card, encoding="utf-8")
+    for note in upload.notes:
+        notices.print(f"[yellow]note:[/] {note}")
+    console.print(f"wrote {upload.folder / CARD}")
 
 
 def push(

@@ -181,9 +181,19 @@ class GeoLangBind:
             "provenance": self.provenance,
         }
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a model folder; replaces one that exists. Returns its path. Without a tokenizer, the copy reads no text either."""
-        tensors = {**self.towers.state_dict(), **self.heads}
+    def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float32, heads: bool = True) -> Path:
+        """Write a model folder; replaces one that exists. Without a tokenizer, the copy reads no text either.
+
+        Args:
+            folder: to write.
+            dtype: of the stored weights; they are float32 again when loaded.
+            heads: keep the MaKA projectors, which only training needs.
+
+        Returns:
+            The folder.
+        """
+        tensors = {**self.towers.state_dict(), **(self.heads if heads else {})}
+        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
         config = self.config()
         tokenizer_json = self.tokenizer.to_json() if self.tokenizer else None
         checkpoint.write_model(Path(folder), tensors, config, tokenizer_json, model_card(config))

@@ -72,6 +72,8 @@ def test_the_wheel_holds_code_configuration_cards_and_sensors(wheel):
         assert f"geolangbind/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
     for path in (ROOT / "datasets").rglob("*.yaml"):
         assert f"geolangbind/dataset_cards/{path.relative_to(ROOT / 'datasets').as_posix()}" in names
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "README.md"):
+        assert f"geolangbind/pretrained/planet-tiny/{name}" in names
     for path in (ROOT / "merge" / "recipes").glob("*.yaml"):
         assert f"merge_weights/recipes/{path.name}" in names
     for folder, base in ((ROOT / "geolangbind", ROOT), (ROOT / "merge" / "merge_weights", ROOT / "merge")):

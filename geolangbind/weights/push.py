@@ -69,7 +69,7 @@ def push(
         CheckpointError: the folder is no whole model, no result is of these weights, or the hub refuses.
     """
     name, branch = parse_source(f"{repo}@{revision}" if revision else repo)
-    upload = prepare(folder, name, results=results, licence=licence)
+    upload = prepare(folder, f"hf-hub:{name}", results=results, licence=licence)
     if dry_run:
         return str(upload)
     if is_offline():
@@ -79,8 +79,9 @@ def push(
     return _send(upload, name, private, message or "Publish a geolangbind model", branch)
 
 
-def prepare(folder: str | Path, repo: str, *, results: str | Path | None = None, licence: str | None = None) -> Upload:
-    """Check a model folder and write its card, without a network and without changing anything; arguments as of `push`.
+def prepare(folder: str | Path, source: str, *, results: str | Path | None = None, licence: str | None = None) -> Upload:
+    """Check a model folder and write its card, without a network and without changing anything; arguments as of `push`, and `source` for the
+    card's example of `geolangbind.load`.
 
     Raises:
         CheckpointError: the folder is no whole model, or no result is of these weights.
@@ -91,7 +92,7 @@ def prepare(folder: str | Path, repo: str, *, results: str | Path | None = None,
     _check_tokenizer(place / TOKENIZER, config)
     rows, left_out = _read_results(Path(results), place / WEIGHTS) if results else ([], 0)
     traced = {**config, "parents": _trace(config)}
-    card = model_card(traced, results=rows, licence=licence, repo=repo)
+    card = model_card(traced, results=rows, licence=licence, source=source)
     names = [WEIGHTS, CONFIG, *([TOKENIZER] if config.get("tokenizer") else [])]
     sizes = {**{name: (place / name).stat().st_size for name in names}, CARD: len(card.encode())}
     notes = [f"{left_out} result rows of other weights are left out"] if left_out else []

@@ -9,6 +9,7 @@ from typing import Any
 
 from geolangbind import checkpoint
 from geolangbind.errors import CheckpointError
+from geolangbind.weights.bundled import BUNDLED, bundled_folder
 from geolangbind.weights.hub import fetch
 
 HUB = "hf-hub:"
@@ -55,7 +56,8 @@ def find_source(source: str | Path) -> Source:
     """Find the files of a checkpoint.
 
     Args:
-        source: `hf-hub:owner/name[@revision]`, a folder (of ours, of a run, of open_clip or timm) or a weights file.
+        source: `hf-hub:owner/name[@revision]`, a model that comes with the package (`bundled.BUNDLED`), a folder (of ours, of a run, of
+            open_clip or timm) or a weights file.
 
     Raises:
         CheckpointError: nothing there; says where it looked.
@@ -63,6 +65,8 @@ def find_source(source: str | Path) -> Source:
     name = str(source)
     if name.startswith(HUB):
         return _in_folder(name, fetch(name))
+    if (ours := bundled_folder(name)) is not None:
+        return _in_folder(name, ours)
     path = Path(source)
     if path.is_file():
         if path.suffix not in _SUFFIXES:
@@ -84,7 +88,7 @@ def _in_folder(name: str, folder: Path) -> Source:
     if not folder.exists():
         raise CheckpointError(
             f"no model at '{name}': there is no such folder or file. Give a model or run folder (`make demo` leaves one at "
-            f"runs/demo/merged), a weights file, or {HUB}owner/name"
+            f"runs/demo/merged), a weights file, {HUB}owner/name, or {', '.join(BUNDLED)}, which is built in"
         )
     raise CheckpointError(
         f"no model at '{name}': neither a {checkpoint.CONFIG} of this project (looked there and in model/) nor one of {', '.join(_WEIGHTS)}"
