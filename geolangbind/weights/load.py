@@ -38,9 +38,9 @@ def load(source: str | Path, *, text: str | Path | None = None, strict: bool = T
     blue give that convolution (`models.start`), and the loaded model is SigLIP on RGB, ready to be trained on other sensors.
 
     Args:
-        source: a model folder or run folder of ours; "planet-tiny", which comes with the package; a folder or file in the layout of the released GeoLangBind / DOFA-CLIP
-            checkpoints, of open_clip's SigLIP and SigLIP 2, of timm's SigLIP image towers, or of DOFA; or `hf-hub:owner/name[@revision]`.
-            Files end in .safetensors, .bin, .pt or .pth.
+        source: a model folder or run folder of ours; "planet-tiny", which comes with the package; a folder or file in the layout of the
+            released GeoLangBind / DOFA-CLIP checkpoints, of open_clip's SigLIP and SigLIP 2, of timm's SigLIP image towers, or of DOFA;
+            or `hf-hub:owner/name[@revision]`. Files end in .safetensors, .bin, .pt or .pth.
         text: where the text tower, tokenizer and logit parameters come from, for image towers that stand alone. Same forms.
         strict: refuse a checkpoint whose tensors are not exactly the model's; False loads what fits and warns with the same table.
 

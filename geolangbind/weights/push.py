@@ -80,8 +80,9 @@ def push(
 
 
 def prepare(folder: str | Path, source: str, *, results: str | Path | None = None, licence: str | None = None) -> Upload:
-    """Check a model folder and write its card, without a network and without changing anything; arguments as of `push`, and `source` for the
-    card's example of `geolangbind.load`.
+    """Check a model folder and write its card, without a network and without changing anything.
+
+    Arguments as of `push`; `source` is what the card's example gives to `geolangbind.load`.
 
     Raises:
         CheckpointError: the folder is no whole model, or no result is of these weights.
