@@ -100,13 +100,14 @@ def planet(
 
 
 @shards_app.command("verify")
-def shards_verify(folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")]) -> None:
+def shards_verify(folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")]) -> None:
     """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
     from rich.progress import track
 
+    from geolangbind.data.remote import is_remote
     from geolangbind.data.verify import render_report, verify
 
-    if not (folder / "index.json").is_file():
+    if not is_remote(folder) and not Path(folder, "index.json").is_file():
         raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
     report = verify(folder, progress=lambda shards: track(shards, "verifying"))
     console.print(render_report(report))
@@ -114,7 +115,7 @@ def shards_verify(folder: Annotated[Path, typer.Argument(help="Folder with an in
 
 
 @shards_app.command("stats")
-def shards_stats(folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")]) -> None:
+def shards_stats(folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")]) -> None:
     """Counts, shapes and per-band statistics in canonical units, per stream."""
     from rich.progress import track
 

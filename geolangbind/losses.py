@@ -5,59 +5,135 @@ Shapes: b local batch, B global batch, D embedding size, N tokens, T teacher wid
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from geolangbind.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 SAME_LABEL = ("negative", "ignore", "positive")
 
 
 def sigmoid_contrastive(
-    image: Tensor, text: Tensor, logit_scale: Tensor, logit_bias: Tensor, targets: Tensor, weights: Tensor | None = None
+    image: Tensor,
+    text: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+    labels: Tensor | None = None,
+    same_label: str = "negative",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
-    """Sigmoid loss of SigLIP (arXiv 2303.15343) with any set of positive pairs.
+    """Sigmoid loss of SigLIP (arXiv 2303.15343), over the processes of a group if one is given.
+
+    The mean over the processes is the loss of their joined batch, in value and, after the averaging of gradients that data-parallel
+    training does, in gradients. Texts travel around a ring of processes, one chunk at a time: no process ever holds more than b x b
+    logits (those of a chunk are computed again in the backward pass). Their gradients travel back the same way; frozen texts have none,
+    and nothing is sent. Every process of the group must call this together and with the same b.
 
     Args:
         image: (b, D) unit vectors of this process.
-        text: (B, D) unit vectors of all processes.
+        text: (b, D) unit vectors of this process; row i belongs to image i.
         logit_scale: scalar, the scale itself (not its logarithm).
         logit_bias: scalar.
-        targets: (b, B), +1 for pairs that belong together, -1 for others.
-        weights: (b, B) non-negative; 0 leaves a pair out. None weighs all alike.
+        labels: (b,) int64 group of each pair, or None when unknown; -1 groups with nothing.
+        same_label: what two different pairs of one group are to each other, see `pair_targets`.
+        group: the processes; None for this one alone.
 
     Returns:
         Scalar: sum over pairs of -log sigmoid(target * logit) over b. With one process and +1 on the diagonal only, open_clip's value.
+
+    Raises:
+        SettingsError: `same_label` is none of the three.
     """
+    count = image.shape[0]
+    if group is None or group.size() == 1:
+        pairs = pair_targets(labels, slice(0, count), count, same_label)
+        return _pair_losses(image, text, logit_scale, logit_bias, *pairs) / count
+    rank, world = group.rank(), group.size()
+    if labels is not None and same_label != "negative":
+        parts = [torch.empty_like(labels) for _ in range(world)]
+        torch.distributed.all_gather(parts, labels.contiguous(), group=group)
+        labels = torch.cat(parts)
+    rows, loss = slice(rank * count, (rank + 1) * count), torch.zeros_like(logit_bias)
+    for shift in range(world):
+        if shift:
+            text = _FromPrevious.apply(text, group)
+        owner = (rank - shift) % world
+        columns = slice(owner * count, (owner + 1) * count)
+        targets, weights = pair_targets(labels, rows, world * count, same_label, columns, image.device)
+        terms = (image, text, logit_scale, logit_bias, targets, weights)
+        loss = loss + checkpoint(_pair_losses, *terms, use_reentrant=False, preserve_rng_state=False)
+    return loss / count
+
+
+def _pair_losses(image: Tensor, text: Tensor, logit_scale: Tensor, logit_bias: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     logits = logit_scale * image @ text.T + logit_bias
-    pairs = -F.logsigmoid(targets * logits)
-    return (pairs if weights is None else pairs * weights).sum() / image.shape[0]
+    pairs = -F.logsigmoid(targets.to(logits.device) * logits)
+    return (pairs if weights is None else pairs * weights.to(logits.device)).sum()
 
 
-def pair_targets(labels: Tensor | None, rows: slice, total: int, same_label: str) -> tuple[Tensor, Tensor | None]:
+class _FromPrevious(torch.autograd.Function):
+    """Hand a tensor to the next process of the ring and take that of the previous one; gradients go the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, chunk: Tensor, group: ProcessGroup) -> Tensor:  # noqa: ANN401 - autograd's context has no public type
+        ctx.group = group
+        return _pass_on(chunk, group, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return _pass_on(gradients[0], ctx.group, -1), None
+
+
+def _pass_on(chunk: Tensor, group: ProcessGroup, step: int) -> Tensor:
+    from torch import distributed
+
+    chunk = chunk.detach().contiguous()
+    received = torch.empty_like(chunk)
+    to, source = ((group.rank() + way) % group.size() for way in (step, -step))
+    sending = distributed.P2POp(distributed.isend, chunk, distributed.get_global_rank(group, to), group)
+    receiving = distributed.P2POp(distributed.irecv, received, distributed.get_global_rank(group, source), group)
+    for request in distributed.batch_isend_irecv([sending, receiving]):
+        request.wait()
+    return received
+
+
+def pair_targets(
+    labels: Tensor | None, rows: slice, total: int, same_label: str, columns: slice | None = None, device: torch.device | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Which image-text pairs are positive, which are left out.
 
     Captions of one class may describe each other's images; treating them as negatives teaches a falsehood.
 
     Args:
         labels: (B,) int64 group of each pair of the global batch, or None when unknown; -1 groups with nothing.
-        rows: this process's part of the global batch.
+        rows: images to look at, a part of the global batch.
         total: B.
         same_label: what two different pairs of one group are to each other: "negative" (as published), "ignore" or "positive".
+        columns: texts to look at; None for all.
+        device: where the results go when there are no labels; else they are where the labels are.
 
     Returns:
-        `targets` and `weights` for `sigmoid_contrastive`, (b, B).
+        `targets`, +1 for pairs that belong together and -1 for others, and `weights`, 0 for pairs left out and else 1, or None where
+        all count alike: (rows, columns).
 
     Raises:
         SettingsError: `same_label` is none of the three.
     """
     if same_label not in SAME_LABEL:
         raise SettingsError(f"same_label is '{same_label}'; use one of {', '.join(SAME_LABEL)}")
-    diagonal = torch.eye(total, dtype=torch.bool, device=None if labels is None else labels.device)[rows]
+    columns = slice(0, total) if columns is None else columns
+    places = torch.arange(total, device=device if labels is None else labels.device)
+    diagonal = places[rows, None] == places[None, columns]
     if labels is None or same_label == "negative":
         return torch.where(diagonal, 1.0, -1.0), None
-    same = (labels[rows, None] == labels[None, :]) & (labels[None, :] >= 0)
+    same = (labels[rows, None] == labels[None, columns]) & (labels[None, columns] >= 0)
     if same_label == "positive":
         return torch.where(diagonal | same, 1.0, -1.0), None
     return torch.where(diagonal, 1.0, -1.0), (diagonal | ~same).float()

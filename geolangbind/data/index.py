@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geolangbind.data.remote import RemoteFolder
 from geolangbind.data.sample import ENCODINGS, Encoding, Sample
 from geolangbind.errors import DataError
 from geolangbind.sensors.units import Unit
@@ -167,17 +168,18 @@ def save_index(folder: Path, index: Index) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_index(folder: Path) -> Index:
+def load_index(folder: Path | RemoteFolder) -> Index:
     """Read `index.json`.
 
     Raises:
-        DataError: no index, one of a later version, or a damaged one.
+        DataError: no index, one of a later version, or a damaged one; for a remote folder also see `RemoteFolder.fetch`.
     """
-    path = folder / INDEX_NAME
-    if not path.is_file():
+    path = f"{folder}/{INDEX_NAME}"
+    if isinstance(folder, Path) and not (folder / INDEX_NAME).is_file():
         raise DataError(f"{folder} has no {INDEX_NAME}; write shards with ShardWriter, or read bare tars with stream_tars")
+    text = (folder / INDEX_NAME).read_bytes() if isinstance(folder, Path) else folder.fetch(INDEX_NAME)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(text.decode("utf-8"))
         if document["format"] != _FORMAT or document["version"] > _VERSION:
             raise DataError(f"{path}: format {document['format']} version {document['version']}; this release reads {_FORMAT} {_VERSION}")
         index = Index(tuple(_shard_from_json(raw) for raw in document["shards"]), document["provenance"])

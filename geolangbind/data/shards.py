@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from geolangbind.data.decode import decode_features, decode_image, decode_mask
 from geolangbind.data.index import Index, ShardRecord, load_index
+from geolangbind.data.remote import RemoteFolder, Span, is_remote
 from geolangbind.data.sample import Sample, SampleMeta
 from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.sensors.units import Unit
@@ -26,11 +27,11 @@ class Stream:
     """Samples that can share a batch: one sensor, one band list, unit and image shape. Picklable; holds no open file.
 
     Attributes:
-        folder: where the tars lie.
+        folder: where the tars lie, here or at an address.
         shards: records of its tars, in order; samples count through them.
     """
 
-    folder: Path
+    folder: Path | RemoteFolder
     shards: tuple[ShardRecord, ...]
 
     def __len__(self) -> int:
@@ -99,6 +100,9 @@ class Stream:
         shard_of, place_of = self.locate(indices)
         samples: dict[int, Sample] = {}
         names = tuple(teachers)
+        if isinstance(self.folder, RemoteFolder):  # all at once: one shard after the other would wait for each answer in turn
+            asked_of = [(self.shards[number], place) for number, place in zip(shard_of.tolist(), place_of.tolist(), strict=True)]
+            return _read_remote(self.folder, asked_of, names)
         for number in np.unique(shard_of):
             record, asked = self.shards[number], np.flatnonzero(shard_of == number)
             samples.update(zip(asked.tolist(), _read_shard(self.folder, record, place_of[asked].tolist(), names), strict=True))
@@ -110,28 +114,29 @@ class ShardSet:
     """A folder of indexed shards. Opening reads `index.json` and file sizes only.
 
     Attributes:
-        folder: the folder.
+        folder: the folder, here or at an address.
         index: its index.
         streams: its samples grouped by sensor, bands, unit and shape, in the order of the shards.
     """
 
-    folder: Path
+    folder: Path | RemoteFolder
     index: Index
     streams: tuple[Stream, ...]
 
     @classmethod
-    def open(cls, folder: Path | str) -> Self:
-        """Open `folder`.
+    def open(cls, folder: Path | str | RemoteFolder) -> Self:
+        """Open `folder`: a path, or an address (`https://host/shards`, `s3://bucket/shards`), whose tars are looked at when read.
 
         Raises:
             DataError: no or a damaged index, a tar missing or of another size.
         """
-        folder = Path(folder)
+        folder = open_folder(folder)
         index = load_index(folder)
         groups: dict[object, list[ShardRecord]] = {}
         for shard in index.shards:
             for name, expected in ((shard.file, shard.n_bytes), *((f.file, f.n_bytes) for f in shard.features.values())):
-                _check_size(folder / name, expected)
+                if isinstance(folder, Path):
+                    _check_size(folder / name, expected)
             layout = shard.layout
             groups.setdefault((layout.sensor, layout.bands, layout.unit, layout.shape, layout.has_mask), []).append(shard)
         return cls(folder, index, tuple(Stream(folder, tuple(shards)) for shards in groups.values()))
@@ -158,6 +163,18 @@ class ShardSet:
         return chosen
 
 
+def open_folder(folder: Path | str | RemoteFolder) -> Path | RemoteFolder:
+    """Return a path as a `Path` and an address as a `RemoteFolder` with the cache that the environment names.
+
+    Raises:
+        DataError: the address has a protocol that is not supported.
+        SettingsError: the environment names no usable cache.
+    """
+    if isinstance(folder, RemoteFolder):
+        return folder
+    return RemoteFolder(str(folder)) if is_remote(folder) else Path(folder)
+
+
 def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
     """Return `size` bytes at `offset`, without moving the file's position.
 
@@ -171,9 +188,7 @@ def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _read_shard(folder: Path, record: ShardRecord, places: list[int], teachers: tuple[str, ...]) -> list[Sample]:
-    lacking = [teacher for teacher in teachers if teacher not in record.features]
-    if lacking:
-        raise DataError(f"{folder / record.file} has no features of {', '.join(lacking)}; run `geolangbind shards add-features`")
+    _require_features(folder, record, teachers)
     place = places[0]
     file_name = record.file
     try:
@@ -197,9 +212,39 @@ def _read_shard(folder: Path, record: ShardRecord, places: list[int], teachers: 
 
 
 def _read_sample(file: BinaryIO, record: ShardRecord, place: int) -> Sample:
-    """Read one sample and check it against the layout that the index promises."""
-    layout = record.layout
     data = {e: read_member(file, int(table[place, 0]), int(table[place, 1])) for e, table in record.members.items()}
+    return _decode_sample(data, record, place)
+
+
+def _read_remote(folder: RemoteFolder, asked: Sequence[tuple[ShardRecord, int]], teachers: tuple[str, ...]) -> list[Sample]:
+    spans = []
+    for record, place in asked:
+        _require_features(folder, record, teachers)
+        key = record.keys[place]
+        spans += [Span(record.file, record.sha256, record.n_bytes, key, *table[place].tolist()) for table in record.members.values()]
+        cars = [record.features[teacher] for teacher in teachers]
+        spans += [Span(car.file, car.sha256, car.n_bytes, key, *car.members[place].tolist()) for car in cars]
+    found = iter(folder.read(spans))
+    samples = []
+    for record, place in asked:
+        try:
+            sample = _decode_sample({extension: next(found) for extension in record.members}, record, place)
+            samples.append(replace(sample, features={teacher: decode_features(next(found)) for teacher in teachers}))
+        except GeoLangBindError as error:
+            where = f"shard {folder}/{record.file}, key {record.keys[place]}"
+            raise DataError(f"{where}: {error}. `geolangbind shards verify {folder}` lists all damage") from None
+    return samples
+
+
+def _require_features(folder: Path | RemoteFolder, record: ShardRecord, teachers: tuple[str, ...]) -> None:
+    lacking = [teacher for teacher in teachers if teacher not in record.features]
+    if lacking:
+        raise DataError(f"{folder}/{record.file} has no features of {', '.join(lacking)}; run `geolangbind shards add-features`")
+
+
+def _decode_sample(data: Mapping[str, bytes], record: ShardRecord, place: int) -> Sample:
+    """Decode one sample and check it against the layout that the index promises."""
+    layout = record.layout
     image = decode_image(data[f"image.{layout.encoding}"], layout.encoding)
     if image.shape != layout.shape or image.dtype.name != layout.dtype:
         raise DataError(f"image is {image.dtype} {image.shape}, the index says {layout.dtype} {layout.shape}")

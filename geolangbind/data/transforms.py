@@ -34,7 +34,13 @@ class Augmentation:
 
 
 def augment(
-    image: Tensor, features: Mapping[str, Tensor], settings: Augmentation, generator: torch.Generator, valid: Tensor | None = None
+    image: Tensor,
+    features: Mapping[str, Tensor],
+    settings: Augmentation,
+    generator: torch.Generator,
+    valid: Tensor | None = None,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
     """Augment one batch.
 
@@ -44,6 +50,9 @@ def augment(
         settings: amplitudes.
         generator: source of all randomness, on the CPU.
         valid: (B, H, W) bool, or None.
+        rank: this process. Numbers are drawn for the batch of all processes and each takes its rows, so that an image is changed in the
+            same way however many processes share the batch.
+        world_size: number of processes.
 
     Returns:
         Image, features and valid pixels.
@@ -55,11 +64,12 @@ def augment(
         valid = None if valid is None else _symmetry(valid, turns, mirrored)
         features = {name: _turn_tokens(tokens, turns, mirrored) for name, tokens in features.items()}
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(image.device)
+    def normal(bands: int) -> Tensor:
+        drawn = torch.randn((world_size * batch, bands, 1, 1), generator=generator)
+        return drawn[rank * batch : (rank + 1) * batch].to(image.device)
 
-    gain = settings.image_gain * normal(batch, 1, 1, 1) + settings.band_gain * normal(batch, count, 1, 1)
-    return image.mul_(1 + settings.contrast * normal(batch, 1, 1, 1)).add_(gain), dict(features), valid
+    gain = settings.image_gain * normal(1) + settings.band_gain * normal(count)
+    return image.mul_(1 + settings.contrast * normal(1)).add_(gain), dict(features), valid
 
 
 def draw_bands(count: int, most: int, generator: torch.Generator) -> list[int] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from rich.table import Table
 from geolangbind.data.batch import collate
 from geolangbind.data.decode import decode_features
 from geolangbind.data.index import FeatureRecord, ShardRecord, load_index
-from geolangbind.data.shards import Stream, read_member
+from geolangbind.data.remote import RemoteFolder
+from geolangbind.data.shards import Stream, open_folder, read_member
 from geolangbind.errors import GeoLangBindError
 
 Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
@@ -40,7 +42,7 @@ class Problem:
 class Report:
     """What `verify` found: nothing is wrong if `problems` is empty."""
 
-    folder: Path
+    folder: Path | RemoteFolder
     shards: int
     samples: int
     n_bytes: int
@@ -53,30 +55,29 @@ class Report:
         return not self.problems
 
 
-def verify(folder: Path | str, progress: Progress | None = None) -> Report:
+def verify(folder: Path | str | RemoteFolder, progress: Progress | None = None) -> Report:
     """Read every byte of the shards and their feature side-cars and compare with the index.
 
     Checked: files present, sizes, hashes, tar structure against the index, checksums per member, decoding, units, finite pixels and
-    finite features, and no tar that the index does not know.
+    finite features, and no tar that the index does not know. Of a remote folder one shard at a time is
+    downloaded, past the cache, and checked here; tars that its index does not know cannot be seen.
 
     Args:
-        folder: shards with an `index.json`.
+        folder: shards with an `index.json`, a path or an address.
         progress: see `Progress`.
 
     Raises:
         DataError: there is no index or it is damaged, so that nothing can be compared.
     """
-    folder = Path(folder)
+    folder = open_folder(folder)
     index = load_index(folder)
     problems: list[Problem] = []
     for shard in (progress or iter)(index.shards):
-        found = list(_check_tar(folder, shard.file, shard.keys, shard.members, shard.n_bytes, shard.sha256))
-        problems += found or _check_samples(folder, shard)
-        for features in shard.features.values():
-            problems += _check_sidecar(folder, shard, features)
-    listed = {shard.file for shard in index.shards} | {f.file for shard in index.shards for f in shard.features.values()}
-    strays = sorted(path.name for path in folder.glob("*.tar") if path.name not in listed)
-    problems += [Problem(name, None, "is not in the index and is never read; delete it, or write the index again") for name in strays]
+        problems += _check_shard(folder, shard) if isinstance(folder, Path) else _check_remote(folder, shard)
+    if isinstance(folder, Path):
+        listed = {shard.file for shard in index.shards} | {f.file for shard in index.shards for f in shard.features.values()}
+        strays = sorted(path.name for path in folder.glob("*.tar") if path.name not in listed)
+        problems += [Problem(name, None, "is not in the index and is never read; delete it, or write the index again") for name in strays]
     return Report(
         folder=folder,
         shards=len(index.shards),
@@ -96,6 +97,25 @@ def render_report(report: Report) -> Table:
     if report.ok:
         table.add_row("all", "all", f"none; fingerprint {report.fingerprint[:16]}", style="green")
     return table
+
+
+def _check_shard(folder: Path, shard: ShardRecord) -> Iterator[Problem]:
+    found = list(_check_tar(folder, shard.file, shard.keys, shard.members, shard.n_bytes, shard.sha256))
+    yield from found or _check_samples(folder, shard)
+    for features in shard.features.values():
+        yield from _check_sidecar(folder, shard, features)
+
+
+def _check_remote(folder: RemoteFolder, shard: ShardRecord) -> list[Problem]:
+    """Download a shard and its side-cars, check them, delete them."""
+    failed = {}
+    with TemporaryDirectory() as here:
+        for name, n_bytes in ((shard.file, shard.n_bytes), *((f.file, f.n_bytes) for f in shard.features.values())):
+            try:
+                folder.download(name, n_bytes, Path(here, name))
+            except GeoLangBindError as error:
+                failed[name] = Problem(name, None, str(error))
+        return [*failed.values(), *(problem for problem in _check_shard(Path(here), shard) if problem.shard not in failed)]
 
 
 def _check_tar(

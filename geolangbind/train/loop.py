@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -17,10 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geolangbind.checkpoint import atomic_path
 from geolangbind.data.batch import Batch
-from geolangbind.errors import DataError
+from geolangbind.train.ema import start_average, update_average
+from geolangbind.train.guard import clip_gradients, stop_if_not_finite
 from geolangbind.train.optim import learning_rate
 from geolangbind.train.settings import TrainSettings
-from geolangbind.train.state import save_state
+from geolangbind.train.state import Kept, save_state
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -51,34 +53,40 @@ def fit(
         state: updated as steps are done.
 
     Raises:
-        DataError: a loss is not finite; names the step and the sensor. Nothing of that step is applied.
+        DataError: a loss or the gradient is not finite, see `guard`. Nothing of that step is applied.
     """
     run_dir = Path(settings.run_dir)
     module, wrapped = fabric.setup(task, optimizer)
     module.train()
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if settings.ema_decay and not state.average:
-        state.average = {name: parameter.detach().clone() for name, parameter in _trained(task)}
+        state.average = start_average(task)
+    kept, scores = Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else ""), list[float]()
     with _Log(run_dir, state.step, fabric.is_global_zero) as log, _bar(settings, fabric) as progress:
         bar = progress.add_task(f"{settings.sensor_group.name:>6}", total=settings.steps, completed=state.step, loss="", rate="")
         waited = time.perf_counter()
         for batch in batches:
             began = time.perf_counter()
+            rate = learning_rate(state.step, settings.steps, settings.optim)
             for group in wrapped.param_groups:
-                group["lr"] = learning_rate(state.step, settings.steps, settings.optim)
+                group["lr"] = rate * group["lr_scale"]
             losses = _step(module, wrapped, fabric.to_device(batch), trained, settings, state.step, fabric)
             task.clamp_temperature()
             state.step += 1
-            _average(task, state, settings.ema_decay)
+            if settings.ema_decay:
+                update_average(state.average, task, state.step, settings.ema_decay)
             ended = time.perf_counter()
-            row = {"step": state.step, "sensor": batch.sensor, "modality": batch.modality, **losses, "lr": wrapped.param_groups[0]["lr"]}
+            row = {"step": state.step, "sensor": batch.sensor, "modality": batch.modality, **losses, "lr": rate}
             row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
             log.write(row)
+            scores += [losses[settings.best_metric]] if settings.best_metric in losses else []
             progress.update(bar, completed=state.step, loss=f"loss {losses['loss']:.3f}", rate=f"{row['samples_per_s']:.0f}/s")
             if (state.step % settings.checkpoint_every == 0 or state.step == settings.steps) and fabric.is_global_zero:
                 log.flush()
-                notes = {"seen_words": sorted(task.seen_words)}
-                save_state(run_dir, state.step, task, optimizer, state.average, notes, settings.keep_checkpoints)
+                notes: dict[str, Any] = {"seen_words": sorted(task.seen_words)}
+                notes |= {"score": sum(scores) / len(scores)} if scores else {}
+                scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
+                save_state(run_dir, state.step, task, optimizer, state.average, notes, kept)
             waited = ended
 
 
@@ -93,44 +101,23 @@ def _step(
 ) -> dict[str, float]:
     torch.manual_seed((settings.seed * 1_000_003 + step) * 4099 + fabric.global_rank)
     with short_attention(fabric.device):
-        losses = module(lambda: batch, torch.Generator().manual_seed(torch.initial_seed()))
-    values = {name: float(value.detach()) for name, value in losses.items()}
-    if not all(map(_finite, values.values())):
-        keys = ", ".join(batch.keys[:3])
-        raise DataError(
-            f"step {step + 1}: loss is not finite ({values}) on a batch of {batch.sensor} ({batch.unit}) with keys {keys}...; "
-            "look at these samples (`geolangbind shards verify`) or lower optim.lr. The last checkpoint is intact"
-        )
+        # alike on all processes, which draw for the whole batch and take their part
+        losses = module(lambda: batch, torch.Generator().manual_seed(torch.initial_seed() - fabric.global_rank))
     optimizer.zero_grad(set_to_none=True)
     with short_attention(fabric.device):
         fabric.backward(losses["loss"])
-    if settings.optim.clip_norm:
-        torch.nn.utils.clip_grad_norm_(trained, settings.optim.clip_norm)
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    norm = clip_gradients(trained, settings.optim.clip_norm)
+    # a loss scaler skips steps whose scaled gradient overflows, and lowers its scale: there only the loss counts
+    told = norm if settings.machine.precision != "16-mixed" else 0.0
+    stop_if_not_finite(values, told, batch, step + 1, Path(settings.run_dir), fabric)
     optimizer.step()
-    return values
+    return {**values, "gradient_norm": norm}
 
 
 def short_attention(device: torch.device) -> AbstractContextManager[None]:
     """On a CPU, plain matrix products: the backward pass of its fused attention takes 40 % of a step at a few dozen tokens."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0
-
-
-def _trained(task: AlignmentTask) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    return ((name, parameter) for name, parameter in task.named_parameters() if parameter.requires_grad)
-
-
-@torch.no_grad()
-def _average(task: AlignmentTask, state: Progressed, decay: float) -> None:
-    if not decay:
-        return
-    # a short memory at first, so that the random start is forgotten
-    weight = 1 - min(decay, state.step / (state.step + 10))
-    names = [name for name, _ in _trained(task)]
-    torch._foreach_lerp_([state.average[name] for name in names], [parameter.data for _, parameter in _trained(task)], weight)
 
 
 def _bar(settings: TrainSettings, fabric: Fabric) -> Progress:
@@ -149,11 +136,11 @@ class _Log:
         if self.active:
             from torch.utils.tensorboard.writer import SummaryWriter
 
-            rows = self.path.read_text(encoding="utf-8").splitlines()[: self.step] if self.path.exists() else []
+            rows = kept_rows(self.path.read_text(encoding="utf-8", errors="replace"), self.step) if self.path.exists() else []
             with atomic_path(self.path) as part:
                 part.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
             self.stream = self.path.open("a", encoding="utf-8")
-            self.board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step)
+            self.board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step + 1)
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -171,4 +158,20 @@ class _Log:
                     )
 
     def flush(self) -> None:
+        """Bring all rows to disk; called before a checkpoint, which must never know of more steps than the log."""
         self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.board.flush()
+
+
+def kept_rows(text: str, step: int) -> list[str]:
+    """Lines of `metrics.jsonl` up to step `step`, each step once and in order; rows beyond it and half-written ones are left out."""
+    rows: list[str] = []
+    for line in text.splitlines():
+        try:
+            number = json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if number == len(rows) + 1 <= step:
+            rows.append(line)
+    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from torch import nn
 from torch.optim import AdamW
@@ -10,15 +11,51 @@ from torch.optim import AdamW
 from geolangbind.train.settings import Optim
 
 _NO_DECAY = ("kind_code", "frequency_code", "weight_tokens", "bias_token", "pos_embed", "positional_embedding", "latent")
+_TOWER = re.compile(r"(?:^|\.)(vision|text)\.(.+)$")
+_BLOCK = re.compile(r"^(?:blocks|transformer\.resblocks)\.(\d+)\.")
+_EMBEDDING = re.compile(r"^(?:patch_embed|stem|pos_embed|token_embedding|positional_embedding)(?:\.|$)")
 
 
 def build_optimizer(module: nn.Module, settings: Optim) -> AdamW:
-    """AdamW over the trainable parameters; no decay on vectors, codes and position embeddings."""
+    """AdamW over the trainable parameters; no decay on vectors, codes and position embeddings.
+
+    Returns:
+        Optimiser whose groups may hold `lr_scale`, a factor of the schedule (`layer_scales`); without it the factor is 1.
+    """
     trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-    plain = [p for name, p in trained if p.ndim < 2 or name.rsplit(".", 1)[-1] in _NO_DECAY]
-    decayed = [p for name, p in trained if not (p.ndim < 2 or name.rsplit(".", 1)[-1] in _NO_DECAY)]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    plain = {name for name, p in trained if p.ndim < 2 or name.rsplit(".", 1)[-1] in _NO_DECAY}
+    scales = layer_scales([name for name, _ in trained], settings.layer_decay)
+    groups = []
+    for scale in sorted(set(scales.values()) | {1.0}, reverse=True):
+        for decay, exempt in ((settings.weight_decay, False), (0.0, True)):
+            members = [p for name, p in trained if scales[name] == scale and (name in plain) == exempt]
+            if members or scale == 1:
+                groups.append({"params": members, "weight_decay": decay, "lr_scale": scale})
     return AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=True)
+
+
+def layer_scales(names: list[str], decay: float) -> dict[str, float]:
+    """Layer-wise learning-rate factors, as in ELECTRA (arXiv 2003.10555) and BEiT (arXiv 2106.08254).
+
+    In a tower of N blocks the embeddings get `decay^(N + 1)`, block i (from 0) gets `decay^(N - i)`; what comes after the blocks (norm,
+    pooling, projection) and what belongs to no tower (temperature, MaKA projectors) gets 1.
+
+    Args:
+        names: parameter names, of a model or of a module that holds one.
+        decay: factor per layer, in (0, 1].
+
+    Returns:
+        Factor by name.
+    """
+    depths: dict[str, int] = {}
+    places: dict[str, tuple[str, int | None]] = {}
+    for name in names:
+        tower, rest = found.groups() if (found := _TOWER.search(name)) else ("", "")
+        block = _BLOCK.match(rest)
+        layer = 0 if _EMBEDDING.match(rest) else int(block[1]) + 1 if block else None
+        places[name] = tower, layer
+        depths[tower] = max(depths.get(tower, 0), layer or 0)
+    return {name: 1.0 if layer is None else decay ** (depths[tower] + 1 - layer) for name, (tower, layer) in places.items()}
 
 
 def learning_rate(step: int, steps: int, settings: Optim) -> float:

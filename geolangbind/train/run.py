@@ -25,11 +25,13 @@ from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
+from geolangbind.train.distributed import agree, launched, processes, strategy
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import SensorGroup, TrainSettings
-from geolangbind.train.state import load_state, newest_state
+from geolangbind.train.state import newest_state, restore_state
 from geolangbind.train.tasks import AlignmentTask
+from geolangbind.weights.bundled import BUNDLED
 from geolangbind.weights.load import load
 from geolangbind.weights.source import HUB, find_source
 from geolangbind.weights.tokenizers import size_tokenizer
@@ -53,8 +55,9 @@ def train(settings: TrainSettings) -> Path:
     if machine.threads:
         torch.set_num_threads(machine.threads)
     torch.use_deterministic_algorithms(settings.deterministic)
+    devices, nodes = launched(machine)
     fabric = Fabric(
-        accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes, precision=machine.precision
+        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision, strategy=strategy(devices, nodes)
     )  # fmt: skip
     fabric.launch()
     torch.manual_seed(settings.seed)
@@ -70,8 +73,10 @@ def train(settings: TrainSettings) -> Path:
     task.to(fabric.device)  # before the optimiser, whose restored state goes where the weights are
     optimizer = build_optimizer(task, settings.optim)
 
-    state = _resume(run_dir, settings, shards.fingerprint, task, optimizer)
-    _describe(run_dir, settings, shards, teachers)
+    state = _resume(run_dir, settings, shards.fingerprint, task, optimizer, fabric.is_global_zero)
+    agree({"step": state.step, "data": shards.fingerprint, "settings": asdict(settings)}, fabric.device, processes())
+    if fabric.is_global_zero:
+        _describe(run_dir, settings, shards, teachers)
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
     if state.step == 0 and settings.model in zoo.SIZES:
@@ -110,7 +115,7 @@ def start_model(source: str) -> GeoLangBind:
     """A random model of a named size, or one that `geolangbind.load` finds, ready for training."""
     if source in zoo.SIZES:
         return zoo.build(source, tokenizer=size_tokenizer(source))
-    if not Path(source).exists() and not source.startswith(HUB):
+    if not Path(source).exists() and not source.startswith(HUB) and source not in BUNDLED:
         raise SettingsError(f"model '{source}' is neither a folder, a file, {HUB}owner/name nor a size; sizes are {', '.join(zoo.SIZES)}")
     model = load(source)
     model.parents = [{"path": source, "sha256": file_sha256(find_source(source).weights), "role": "start"}]
@@ -168,6 +173,7 @@ def finish(
         "steps": state.step,
         "seed": settings.seed,
         "data_fingerprint": shards.fingerprint,
+        **({"ema_decay": settings.ema_decay} if state.average else {}),
     }
     return model.eval()
 
@@ -178,7 +184,9 @@ def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[st
     return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
 
 
-def _resume(run_dir: Path, settings: TrainSettings, fingerprint: str, task: AlignmentTask, optimizer: torch.optim.Optimizer) -> Progressed:
+def _resume(
+    run_dir: Path, settings: TrainSettings, fingerprint: str, task: AlignmentTask, optimizer: torch.optim.Optimizer, lead: bool
+) -> Progressed:
     newest = newest_state(run_dir)
     if newest is None:
         return Progressed(0, {})
@@ -189,9 +197,12 @@ def _resume(run_dir: Path, settings: TrainSettings, fingerprint: str, task: Alig
         raise SettingsError(
             f"{newest} was trained on other data ({before[:12]}, now {fingerprint[:12]}); give another run_dir, or delete this one"
         )
-    told, average = load_state(newest, task, optimizer)
+    restored = restore_state(run_dir, task, optimizer, lead)
+    if restored is None:
+        return Progressed(0, {})
+    told, average = restored
     task.seen_words.update(told["seen_words"])
-    return Progressed(int(told["step"]), average)
+    return Progressed(int(told["step"]), average if settings.ema_decay else {})
 
 
 def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, Teacher]) -> None:

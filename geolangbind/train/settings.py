@@ -79,6 +79,7 @@ class Optim:
         warmup_steps: steps of linear warm-up.
         final_lr: learning rate at the end, as a share of `lr`.
         clip_norm: largest gradient norm; 0 switches clipping off.
+        layer_decay: factor of the learning rate per layer from the top of a tower down to its embeddings; 1 treats all alike.
     """
 
     lr: float = 5e-4
@@ -89,12 +90,14 @@ class Optim:
     warmup_steps: int = 100
     final_lr: float = 0.0
     clip_norm: float = 1.0
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, f"optim.lr is {self.lr}; it must be above 0")
         _require(0 <= self.final_lr <= 1, f"optim.final_lr is {self.final_lr}; it is a share of lr, between 0 and 1")
         least = min(self.warmup_steps, self.clip_norm, self.weight_decay, self.eps)
         _require(least >= 0, "optim.warmup_steps, clip_norm, weight_decay and eps must not be negative")
+        _require(0 < self.layer_decay <= 1, f"optim.layer_decay is {self.layer_decay}; it is above 0 and at most 1")
         _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, f"optim.beta1 ({self.beta1}) and beta2 ({self.beta2}) lie in [0, 1)")
 
 
@@ -153,7 +156,9 @@ class TrainSettings:
         keep_tokens: share of tokens that enter the transformer in training.
         ema_decay: the saved model is an exponential moving average of the weights; 0 saves the last weights.
         checkpoint_every: steps between checkpoints.
-        keep_checkpoints: how many to keep.
+        keep_checkpoints: how many of the newest to keep.
+        best_metric: keep also the checkpoint with the best mean of this column of metrics.jsonl since the one before; empty keeps none.
+        best_is: "lowest" or "highest".
         deterministic: bit-identical reruns on one machine.
         progress: show a progress bar.
         sensor_group: which sensors.
@@ -177,6 +182,8 @@ class TrainSettings:
     ema_decay: float = 0.0
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
+    best_metric: str = ""
+    best_is: str = "lowest"
     deterministic: bool = False
     progress: bool = True
     sensor_group: SensorGroup = field(default_factory=SensorGroup)
@@ -198,6 +205,7 @@ class TrainSettings:
         _require(0 < self.keep_tokens <= 1, f"keep_tokens is {self.keep_tokens}; it is a share, above 0 and at most 1")
         _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it lies in [0, 1)")
         _require(self.checkpoint_every > 0 and self.keep_checkpoints > 0, "checkpoint_every and keep_checkpoints must be above 0")
+        _require(self.best_is in ("lowest", "highest"), f"best_is is '{self.best_is}'; use lowest or highest")
         masked = bool(self.teachers.choices) and self.keep_tokens < 1
         _require(not masked, "teachers need all tokens of the student: set keep_tokens=1, or teachers=none")
 

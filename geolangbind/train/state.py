@@ -1,14 +1,17 @@
 """Checkpoints of a running training: weights, optimiser and averages as safetensors, the step as JSON. No pickle.
 
-A checkpoint is a folder `checkpoints/step-00001000`; it appears under that name only when whole. Data order and random numbers are
-functions of (seed, step), so the step is all that is needed to go on exactly where the run stopped.
+A checkpoint is a folder `checkpoints/step-00001000`; it appears under that name only when whole, and carries the SHA-256 of its tensors.
+Data order and random numbers are functions of (seed, step), so the step is all that is needed to go on exactly where the run stopped.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +21,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from geolangbind.checkpoint import atomic_folder
+from geolangbind.checkpoint import atomic_folder, file_sha256
 from geolangbind.errors import CheckpointError
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Which checkpoints stay.
+
+    Attributes:
+        last: number of newest ones.
+        best: also the one with the "lowest" or the "highest" score; empty keeps none for its score.
+    """
+
+    last: int = 2
+    best: str = ""
+
+
 def save_state(
-    run_dir: Path, step: int, module: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], notes: Mapping[str, Any], keep: int
+    run_dir: Path, step: int, module: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], notes: Mapping[str, Any], kept: Kept
 ) -> None:
-    """Write the checkpoint after `step` steps and delete all but the newest `keep`.
+    """Write the checkpoint after `step` steps, to disk before anything older is deleted.
 
     Args:
         run_dir: of the run.
@@ -33,28 +49,71 @@ def save_state(
         module: what is trained.
         optimizer: its optimiser.
         average: running averages of weights by name, or empty.
-        notes: JSON values to keep beside (seen words, fingerprints).
-        keep: checkpoints to keep.
+        notes: JSON values to keep beside (seen words); `score` decides which checkpoint is the best.
+        kept: which checkpoints stay.
     """
     tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
     tensors |= {f"average/{name}": value for name, value in average.items()}
     for name, state in _optimizer_rows(module, optimizer).items():
         tensors |= {f"optimizer/{name}/{key}": torch.as_tensor(value) for key, value in state.items()}
-    with atomic_folder(run_dir / "checkpoints" / f"step-{step:08d}") as part:
+    folder = run_dir / "checkpoints" / f"step-{step:08d}"
+    with atomic_folder(folder) as part:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, part / "state.safetensors")
-        (part / "state.json").write_text(json.dumps({"step": step, **notes}) + "\n", encoding="utf-8")
-    for old in sorted((run_dir / "checkpoints").glob("step-*"))[:-keep]:
-        shutil.rmtree(old)
+        told = {"step": step, "sha256": file_sha256(part / "state.safetensors"), **notes}
+        (part / "state.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+    for place in (folder, folder.parent):
+        _flush_names(place)
+    _prune(run_dir, kept)
 
 
 def newest_state(run_dir: Path) -> Path | None:
-    """The newest whole checkpoint of a run, or None."""
-    found = sorted((run_dir / "checkpoints").glob("step-*"))
+    """The newest checkpoint of a run, or None."""
+    found = _states(run_dir)
     return found[-1] if found else None
 
 
+def restore_state(
+    run_dir: Path, module: nn.Module, optimizer: Optimizer, lead: bool = True
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Restore the newest whole checkpoint in place. Damaged ones are set aside as `damaged-step-...`, with one warning.
+
+    Args:
+        run_dir: of the run.
+        module: what is trained.
+        optimizer: over its parameters.
+        lead: this process tidies up and warns; others only read.
+
+    Returns:
+        As `load_state`; None when there is no checkpoint at all.
+
+    Raises:
+        CheckpointError: every checkpoint is damaged, or the newest whole one is of another model.
+    """
+    if lead:
+        sweep(run_dir)
+    damaged: list[tuple[Path, str]] = []
+    for folder in reversed(_states(run_dir)):
+        try:
+            told, tensors = _read(folder)
+        except CheckpointError as error:
+            damaged.append((folder, str(error)))
+            continue
+        if damaged and lead:
+            for broken, _ in damaged:
+                aside = broken.with_name(f"damaged-{broken.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                broken.rename(aside)
+            told_why = "; ".join(reason for _, reason in damaged)
+            warnings.warn(f"{told_why}; going back to {folder.name}, the damaged is set aside as damaged-*", stacklevel=2)
+        return told, _apply(folder, tensors, module, optimizer)
+    if damaged:
+        reasons = "; ".join(reason for _, reason in damaged)
+        raise CheckpointError(f"{reasons}; no whole checkpoint is left, delete {run_dir / 'checkpoints'} to start anew")
+    return None
+
+
 def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Restore a checkpoint in place.
+    """Restore one checkpoint in place; nothing is changed when it is damaged.
 
     Returns:
         What `state.json` says (`step` and notes) and the running averages.
@@ -62,9 +121,37 @@ def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[d
     Raises:
         CheckpointError: damaged, or of another model.
     """
+    told, tensors = _read(folder)
+    return told, _apply(folder, tensors, module, optimizer)
+
+
+def sweep(run_dir: Path) -> None:
+    """Delete what a killed process left under temporary names in the run folder and its checkpoints."""
+    for place in (run_dir, run_dir / "checkpoints"):
+        for left in (*place.glob(".*.part"), *place.glob(".*.old")):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _states(run_dir: Path) -> list[Path]:
+    return sorted((run_dir / "checkpoints").glob("step-*"))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         told: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "state.safetensors")
+        int(told["step"])
+        if told.get("sha256", "") not in ("", file_sha256(folder / "state.safetensors")):
+            raise ValueError("state.safetensors is not what was written (SHA-256 differs)")
+        return told, load_file(folder / "state.safetensors")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"cannot continue from {folder}: {str(error).splitlines()[0]}") from None
+
+
+def _apply(folder: Path, tensors: Mapping[str, Tensor], module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    try:
         module.load_state_dict({name.removeprefix("module/"): value for name, value in tensors.items() if name.startswith("module/")})
         device = {name: parameter.device for name, parameter in module.named_parameters()}
         rows = _optimizer_rows(module, optimizer, create=True)
@@ -73,12 +160,12 @@ def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[d
                 parameter, key = name.removeprefix("optimizer/").rsplit("/", 1)
                 rows[parameter][key] = value.clone().to(device[parameter])
         average = {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
-        average = {name: value.to(device[name]) for name, value in average.items()}
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        return {name: value.to(device[name]) for name, value in average.items()}
+    except (KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"cannot continue from {folder}: {str(error).splitlines()[0]}; delete it to go back to the one before"
+            f"cannot continue from {folder}, it is of another model or other teachers: {str(error).splitlines()[0]} "
+            "Start with the settings it was made with, or give another run_dir"
         ) from None
-    return told, average
 
 
 def _optimizer_rows(module: nn.Module, optimizer: Optimizer, create: bool = False) -> dict[str, dict[str, Any]]:
@@ -88,3 +175,33 @@ def _optimizer_rows(module: nn.Module, optimizer: Optimizer, create: bool = Fals
         if parameter.requires_grad and (create or parameter in optimizer.state):
             rows[name] = optimizer.state[parameter]
     return rows
+
+
+def _prune(run_dir: Path, kept: Kept) -> None:
+    found = _states(run_dir)
+    stay = set(found[-kept.last :])
+    scores = {folder: score for folder in found if (score := _score(folder)) is not None} if kept.best else {}
+    if scores:
+        sign = 1 if kept.best == "lowest" else -1
+        stay.add(min(reversed(scores), key=lambda folder: sign * scores[folder]))
+    for old in found:
+        if old not in stay:
+            # renamed first: a kill in the middle of deleting leaves nothing that looks like a checkpoint
+            shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
+
+
+def _score(folder: Path) -> float | None:
+    try:
+        score = json.loads((folder / "state.json").read_text(encoding="utf-8")).get("score")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return float(score) if isinstance(score, int | float) else None
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring a folder's own entries to disk; a power cut could otherwise undo the rename."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ from geolangbind.model import GeoLangBind
 from geolangbind.models.maka import Projector
 from geolangbind.teachers import Teacher
 from geolangbind.tokenizer import words_of
+from geolangbind.train.distributed import averaged, processes, united
 from geolangbind.train.settings import Teachers, TrainSettings
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 _MAX_LOGIT_SCALE = math.log(100.0)
 _MAX_CACHED_CAPTIONS = 200_000
@@ -48,6 +53,7 @@ class AlignmentTask(nn.Module):
         self.maka = _projectors(settings.teachers, feature_shapes, self.towers.vision.config.width)
         self.towers.text.requires_grad_(settings.train_text)
         self.seen_words: set[str] = set()
+        self._shared_words = 0
         self._text_cache: dict[str, Tensor] = {}
 
     def train(self, mode: bool = True) -> AlignmentTask:
@@ -61,28 +67,33 @@ class AlignmentTask(nn.Module):
 
         Args:
             fetch: returns the batch, samples of one sensor. A function, because Fabric would take a dataclass apart to cast its tensors.
-            generator: source of caption choice and augmentation.
+            generator: source of caption choice and augmentation, seeded alike on all processes.
 
         Returns:
-            `loss` (what to minimise) and its parts, scalars.
+            `loss` (what to minimise) and its parts, scalars: means over the processes, with the gradients of this one's samples.
         """
-        batch = fetch()
+        batch, group = fetch(), processes()
+        rank, world = (0, 1) if group is None else (group.rank(), group.size())
         if self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
             raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
         targets = self._targets(batch)
         if drawn := draw_bands(len(batch.channels), self.augmentation.most_bands, generator):
             batch = batch.with_bands(drawn)
         image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
-        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid)
+        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, rank, world)
         vectors, output = self.towers.image_vectors(image, batch.channels, valid, self.settings.keep_tokens)
-        text = self._text_vectors(_pick(batch.captions, batch.keys, generator))
+        text = self._text_vectors(_pick(batch.captions, batch.keys, generator, rank, world))
         losses = {"contrastive": self._contrastive(vectors, text, batch)}
         for name, target in features.items():
             tokens = self.maka[name](output.features, batch.channels) if name in self.maka else output.features
             losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
         matching = [self.settings.teachers.choices[name].weight * losses[f"maka/{name}"] for name in features]
         losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(matching, torch.zeros(()))
-        return losses
+        if group is None:
+            return losses
+        if self.settings.train_text:
+            self._share_words(group)
+        return averaged(losses, group)
 
     @torch.no_grad()
     def calibrate(self, labels: Sequence[object] | None, count: int) -> None:
@@ -131,23 +142,23 @@ class AlignmentTask(nn.Module):
                 self._text_cache.update(zip(new, self.towers.text_vectors(self._ids(new)).unbind(), strict=True))
         return torch.stack([self._text_cache[caption] for caption in captions])
 
+    def _share_words(self, group: ProcessGroup) -> None:
+        """Bring together the words that the processes have seen; they exchange them only in steps that brought some a new one."""
+        new = torch.tensor([len(self.seen_words) - self._shared_words], device=self.towers.logit_bias.device)
+        torch.distributed.all_reduce(new, group=group)
+        if int(new):
+            self.seen_words.update(united(self.seen_words, new.device, group))
+            self._shared_words = len(self.seen_words)
+
     def _ids(self, captions: Sequence[str]) -> Tensor:
         return self.tokenizer(captions).to(self.towers.logit_bias.device)
 
     def _contrastive(self, vectors: Tensor, text: Tensor, batch: Batch) -> Tensor:
         labels = None
+        scale, bias = self.towers.logit_scale.exp(), self.towers.logit_bias
         if self.settings.same_label != "negative":
             labels = _label_ids(batch.labels.get(self.settings.label), len(batch)).to(text.device)
-        rows, total = slice(0, len(batch)), len(batch)
-        if torch.distributed.is_available() and torch.distributed.is_initialized() and (world := torch.distributed.get_world_size()) > 1:
-            from torch.distributed.nn.functional import all_gather
-
-            rank = torch.distributed.get_rank()
-            rows, total = slice(rank * len(batch), (rank + 1) * len(batch)), world * len(batch)
-            text = torch.cat(all_gather(text))
-            labels = None if labels is None else torch.cat(all_gather(labels))
-        targets, weights = pair_targets(labels, rows, total, self.settings.same_label)
-        return sigmoid_contrastive(vectors, text, self.towers.logit_scale.exp(), self.towers.logit_bias, targets.to(text.device), weights)
+        return sigmoid_contrastive(vectors, text, scale, bias, labels, self.settings.same_label, processes())
 
 
 def _projectors(choice: Teachers, shapes: Mapping[str, tuple[int, int]], width: int) -> nn.ModuleDict:
@@ -155,11 +166,14 @@ def _projectors(choice: Teachers, shapes: Mapping[str, tuple[int, int]], width: 
     return nn.ModuleDict({name: Projector(width, teacher_width, math.isqrt(tokens)) for name, (tokens, teacher_width) in wanted.items()})
 
 
-def _pick(captions: Sequence[Sequence[str]], keys: Sequence[str], generator: torch.Generator) -> list[str]:
+def _pick(
+    captions: Sequence[Sequence[str]], keys: Sequence[str], generator: torch.Generator, rank: int = 0, world_size: int = 1
+) -> list[str]:
     for key, choices in zip(keys, captions, strict=True):
         if not choices:
             raise DataError(f"sample {key} has no caption; image-text training needs at least one")
-    drawn = torch.rand(len(captions), generator=generator).tolist()
+    count = len(captions)
+    drawn = torch.rand(world_size * count, generator=generator)[rank * count : (rank + 1) * count].tolist()
     return [choices[int(share * len(choices))] for choices, share in zip(captions, drawn, strict=True)]
 
 

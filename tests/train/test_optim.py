@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from geolangbind.models import zoo
-from geolangbind.train.optim import build_optimizer, learning_rate
+from geolangbind.train.optim import build_optimizer, layer_scales, learning_rate
 from geolangbind.train.settings import Optim
 
 
@@ -70,3 +70,35 @@ def test_one_step_of_adamw_by_hand():
     optimizer.step()
     expected = [1 - 0.1 * 0.5 * 1 - 0.1, -2 + 0.1 * 0.5 * 2 + 0.1]
     assert module.weight.tolist()[0] == pytest.approx(expected, rel=1e-6) and math.isfinite(sum(expected))
+
+
+def test_layer_decay_in_closed_form():
+    """Three vision blocks and two text blocks: embeddings 0.5^4 and 0.5^3, the last block 0.5, what follows 1."""
+    names = [name for name, _ in zoo.build("tiny").towers.named_parameters()]
+    scales = layer_scales([f"towers.{name}" for name in names], 0.5)
+    expected = {
+        "vision.pos_embed": 0.0625, "vision.patch_embed.kind_code": 0.0625, "vision.stem.0.0.weight": 0.0625,
+        "vision.patch_embed.weight_generator.transformer_encoder.layers.0.norm1.bias": 0.0625,
+        "vision.blocks.0.norm1.weight": 0.125, "vision.blocks.1.mlp.fc1.bias": 0.25, "vision.blocks.2.attn.qkv.weight": 0.5,
+        "vision.norm.weight": 1.0, "vision.attn_pool.latent": 1.0, "vision.attn_pool.mlp.fc1.weight": 1.0,
+        "text.token_embedding.weight": 0.125, "text.positional_embedding": 0.125, "text.transformer.resblocks.0.ln_1.weight": 0.25,
+        "text.transformer.resblocks.1.mlp.c_fc.weight": 0.5, "text.ln_final.bias": 1.0, "text.text_projection.weight": 1.0,
+        "logit_scale": 1.0, "logit_bias": 1.0,
+    }  # fmt: skip
+    assert {name: scales[f"towers.{name}"] for name in expected} == expected
+    assert layer_scales(names, 0.5) == {name.removeprefix("towers."): scale for name, scale in scales.items()}
+    assert layer_scales(["maka.scene.blocks.0.weight", "maka.scene.stem.bias"], 0.5).keys() and set(
+        layer_scales(["maka.scene.blocks.0.weight", "maka.scene.stem.bias"], 0.5).values()
+    ) == {1.0}
+    assert set(layer_scales(names, 1.0).values()) == {1.0}
+
+
+def test_groups_hold_every_parameter_once_at_its_factor():
+    towers = zoo.build("tiny").towers
+    names = {id(parameter): name for name, parameter in towers.named_parameters()}
+    groups = build_optimizer(towers, Optim(layer_decay=0.5, weight_decay=0.3)).param_groups
+    placed = {names[id(p)]: (group["lr_scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(names) == len(placed)
+    assert {name: scale for name, (scale, _) in placed.items()} == layer_scales(list(placed), 0.5)
+    neutral = build_optimizer(towers, Optim(weight_decay=0.3)).param_groups
+    assert {names[id(p)]: group["weight_decay"] for group in neutral for p in group["params"]} == {n: d for n, (_, d) in placed.items()}

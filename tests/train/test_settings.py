@@ -72,6 +72,8 @@ def test_values_of_the_wrong_type_are_named(changes, message):
         ({"optim": {"warmup_steps": -1}}, "must not be negative"),
         ({"optim": {"clip_norm": -1}}, "must not be negative"),
         ({"optim": {"weight_decay": -1}}, "must not be negative"),
+        ({"optim": {"layer_decay": 0}}, "optim.layer_decay is 0"),
+        ({"best_is": "good"}, "best_is is 'good'; use lowest or highest"),
         ({"optim": {"beta1": 1}}, "optim.beta1"),
         ({"machine": {"precision": "bf17"}}, "machine.precision is 'bf17'; use one of 32-true, bf16-mixed, 16-mixed"),
         ({"machine": {"workers": -1}}, "machine.workers"),

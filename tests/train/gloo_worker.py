@@ -1,0 +1,101 @@
+"""One of several processes that compare what they do together with what one process does alone. Run by test_distributed.py."""
+
+import datetime
+import json
+import sys
+
+import pytest
+import torch
+from torch import distributed
+from torch.nn import functional as F
+
+from geolangbind import losses
+from geolangbind.errors import SettingsError
+from geolangbind.losses import sigmoid_contrastive
+from geolangbind.train.distributed import agree, averaged, processes, united
+
+CPU = torch.device("cpu")
+
+
+def compare(group, dtype, same_label, frozen_text):
+    """Largest difference, value and gradients, between the mean over `group` and a table of all pairs written out."""
+    torch.manual_seed(4)
+    world, rank, each = group.size(), group.rank(), 3
+    raw = [torch.randn(world * each, 5, dtype=dtype) for _ in range(2)]
+    labels = torch.tensor([7, 1, 7, 2, 7, -1, 1, -1, 2])[: world * each]
+    scalars = [torch.tensor(value, dtype=dtype) for value in (2.0, -1.5)]
+
+    def leaves(rows):
+        image, text = (part[rows].clone().requires_grad_() for part in raw)
+        return [image, text.requires_grad_(not frozen_text), *(value.clone().requires_grad_() for value in scalars)]
+
+    def vectors(image, text, scale, bias):
+        return F.normalize(image, dim=1), F.normalize(text, dim=1), scale.exp(), bias
+
+    alone = leaves(slice(None))
+    image, text, scale, bias = vectors(*alone)
+    total = torch.zeros((), dtype=dtype)
+    for i in range(len(image)):
+        for j in range(len(text)):
+            same = i != j and labels[i] == labels[j] >= 0 and same_label != "negative"
+            if not (same and same_label == "ignore"):
+                sign = 1 if i == j or same else -1
+                total = total - F.logsigmoid(sign * (scale * image[i] @ text[j] + bias))
+    expected = total / len(image)
+    expected.backward()
+
+    mine = leaves(rows := slice(rank * each, (rank + 1) * each))
+    loss = sigmoid_contrastive(*vectors(*mine), labels[rows], same_label, group)
+    loss.backward()
+    value = loss.detach().clone()
+    for shared in (value, mine[2].grad, mine[3].grad):  # what averaging of values and gradients does
+        distributed.all_reduce(shared, group=group)
+        shared /= world
+    pairs = [(value, expected.detach()), (mine[2].grad, alone[2].grad), (mine[3].grad, alone[3].grad)]
+    # a gradient of one process's own rows: the mean over processes divides it by their number
+    pairs += [(ours.grad / world, theirs.grad[rows]) for ours, theirs in zip(mine[:2], alone[:2], strict=True) if theirs.grad is not None]
+    assert (mine[1].grad is None) == frozen_text
+    return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+
+
+def count_sent(group, frozen_text):
+    """How many times this process passes something on, and the largest table of logits it makes."""
+    sent, shapes = [], []
+    real_pass, real_pairs = losses._pass_on, losses._pair_losses
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "_pass_on", lambda chunk, *rest: sent.append(rest[-1]) or real_pass(chunk, *rest))
+        patch.setattr(losses, "_pair_losses", lambda *terms: shapes.append(tuple(terms[4].shape)) or real_pairs(*terms))
+        compare(group, torch.float64, "negative", frozen_text)
+    return sent, sorted(set(shapes))
+
+
+def main(address, rank, world):
+    distributed.init_process_group(
+        "gloo", init_method=address, rank=rank, world_size=world, timeout=datetime.timedelta(seconds=30)
+    )  # fmt: skip
+    whole, pair = processes(), distributed.new_group([0, 1])
+    differences = {"float64": 0.0, "float32": 0.0}
+    for group in (whole, pair) if rank < 2 else (whole,):
+        for dtype in (torch.float64, torch.float32):
+            for same_label in losses.SAME_LABEL:
+                for frozen in (False, True):
+                    name = str(dtype).removeprefix("torch.")
+                    differences[name] = max(differences[name], compare(group, dtype, same_label, frozen))
+    told = {"differences": differences, "sent": [count_sent(whole, frozen) for frozen in (False, True)]}
+    told["words"] = sorted(united({f"wörd{rank}", "all"} if rank else set(), CPU, whole))
+    leaf = torch.tensor(float(rank), requires_grad=True)
+    mean = averaged({"loss": 3 * leaf, "broken": torch.tensor(float("nan") if rank == 1 else 1.0)}, whole)
+    mean["loss"].backward()
+    told["mean"] = [float(mean["loss"]), float(leaf.grad), bool(torch.isnan(mean["broken"]))]
+    agree({"step": 3}, CPU, whole)
+    try:
+        agree({"step": 3, "data": "here" if rank == 2 else "there"}, CPU, whole)
+    except SettingsError as error:
+        told["refused"] = str(error)
+    sys.stdout.write(json.dumps(told) + "\n")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
