@@ -20,34 +20,19 @@ def test_equals_open_clip_for_the_diagonal(batch):
     torch.manual_seed(batch)
     image, text = unit(batch, 12), unit(batch, 12)
     scale, bias = torch.tensor(11.3), torch.tensor(-9.1)
-    targets, weights = pair_targets(None, slice(0, batch), batch, "negative")
-    expected = SigLipLoss()(image, text, scale, bias)
-    assert torch.allclose(sigmoid_contrastive(image, text, scale, bias, targets, weights), expected, rtol=1e-6)
+    assert torch.allclose(sigmoid_contrastive(image, text, scale, bias), SigLipLoss()(image, text, scale, bias), rtol=1e-6)
 
 
-def test_two_by_two_by_hand():
+@pytest.mark.parametrize("same_label", ["negative", "ignore", "positive"])
+def test_two_by_two_by_hand(same_label):
+    """Two pairs of one class: their cross terms count as negatives, not at all, or as positives."""
     image, text = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     logits = [[2 * 1.0 - 1, 2 * 0.0 - 1], [2 * 0.6 - 1, 2 * 0.8 - 1]]
-    terms = [[math.log1p(math.exp(-(1 if i == j else -1) * logits[i][j])) for j in range(2)] for i in range(2)]
-    targets = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
-    loss = sigmoid_contrastive(image, text, torch.tensor(2.0), torch.tensor(-1.0), targets)
-    assert float(loss) == pytest.approx(sum(map(sum, terms)) / 2, rel=1e-6)
-    weights = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
-    loss = sigmoid_contrastive(image, text, torch.tensor(2.0), torch.tensor(-1.0), targets, weights)
-    assert float(loss) == pytest.approx((terms[0][0] + 0.5 * terms[1][0] + terms[1][1]) / 2, rel=1e-6)
-
-
-def test_parts_of_two_processes_average_to_the_whole():
-    torch.manual_seed(0)
-    image, text, scale, bias = unit(6, 8), unit(6, 8), torch.tensor(5.0), torch.tensor(-2.0)
-    labels = torch.tensor([0, 1, 0, 2, 2, -1])
-    for same_label in ("negative", "ignore", "positive"):
-        whole = sigmoid_contrastive(image, text, scale, bias, *pair_targets(labels, slice(0, 6), 6, same_label))
-        parts = [
-            sigmoid_contrastive(image[rows], text, scale, bias, *pair_targets(labels, rows, 6, same_label))
-            for rows in (slice(0, 3), slice(3, 6))
-        ]
-        assert torch.allclose(sum(parts) / 2, whole, rtol=1e-6)
+    cross = {"negative": -1, "ignore": 0, "positive": 1}[same_label]
+    signs = [[1, cross], [cross, 1]]
+    terms = [abs(signs[i][j]) * math.log1p(math.exp(-signs[i][j] * logits[i][j])) for i in range(2) for j in range(2)]
+    loss = sigmoid_contrastive(image, text, torch.tensor(2.0), torch.tensor(-1.0), torch.tensor([5, 5]), same_label)
+    assert float(loss) == pytest.approx(sum(terms) / 2, rel=1e-6)
 
 
 LABELS = torch.tensor([4, 7, 4, -1, -1])

@@ -1,4 +1,4 @@
-"""Exponential moving average of the trained weights (Polyak and Juditsky 1992), kept in checkpoints and written to model/ in their place."""
+"""Exponential moving average of the trained weights (Polyak and Juditsky 1992): kept in checkpoints, written to model/ in their place."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def restore_state(
         lead: this process tidies up and warns; others only read.
 
     Returns:
-        As `load_state`; None when there is no checkpoint at all.
+        What `state.json` says (`step` and notes) and the running averages; None when there is no checkpoint at all.
 
     Raises:
         CheckpointError: every checkpoint is damaged, or the newest whole one is of another model.
@@ -110,19 +110,6 @@ def restore_state(
         reasons = "; ".join(reason for _, reason in damaged)
         raise CheckpointError(f"{reasons}; no whole checkpoint is left, delete {run_dir / 'checkpoints'} to start anew")
     return None
-
-
-def load_state(folder: Path, module: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Restore one checkpoint in place; nothing is changed when it is damaged.
-
-    Returns:
-        What `state.json` says (`step` and notes) and the running averages.
-
-    Raises:
-        CheckpointError: damaged, or of another model.
-    """
-    told, tensors = _read(folder)
-    return told, _apply(folder, tensors, module, optimizer)
 
 
 def sweep(run_dir: Path) -> None:

@@ -55,7 +55,7 @@ def compare(group, dtype, same_label, frozen_text):
     # a gradient of one process's own rows: the mean over processes divides it by their number
     pairs += [(ours.grad / world, theirs.grad[rows]) for ours, theirs in zip(mine[:2], alone[:2], strict=True) if theirs.grad is not None]
     assert (mine[1].grad is None) == frozen_text
-    return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+    return max(float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1)) for ours, theirs in pairs)
 
 
 def count_sent(group, frozen_text):

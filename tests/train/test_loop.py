@@ -1,4 +1,4 @@
-"""The loop's own parts: the log of steps, the running average, what a step does to the weights."""
+"""The loop's own parts: the log of steps, what a step does to the weights."""
 
 import json
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from geolangbind.train.loop import Progressed, _average, _Log, _step
+from geolangbind.train.loop import _Log, _step
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import Optim
 
@@ -37,42 +37,20 @@ def test_other_processes_write_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_running_average_by_hand():
-    module = nn.Linear(1, 1, bias=False)
-    frozen = nn.Linear(1, 1)
-    task = nn.ModuleDict({"a": module, "b": frozen.requires_grad_(False)})
-    state = Progressed(0, {"a.weight": torch.tensor([[1.0]])})
-    expected = 1.0
-    for step, value in enumerate((2.0, 5.0, -3.0, 4.0), 1):
-        module.weight.data.fill_(value)
-        state.step = step
-        _average(task, state, 0.2)
-        decay = min(0.2, step / (step + 10))  # 1/11, 2/12, then 0.2
-        expected = decay * expected + (1 - decay) * value
-        assert float(state.average["a.weight"]) == pytest.approx(expected, rel=1e-6)
-    assert set(state.average) == {"a.weight"}
-
-
-def test_no_average_is_kept_without_decay():
-    state = Progressed(1, {})
-    _average(nn.Linear(1, 1), state, 0.0)
-    assert state.average == {}
-
-
 @pytest.mark.parametrize(("clip", "norm"), [(1.0, 1.0), (0.0, 5.0), (100.0, 5.0)])
 def test_gradients_are_clipped_to_their_norm(batch, settings_for, clip, norm):
     """A linear loss with gradient (3, 4), whose norm is 5; zero switches clipping off."""
     module = nn.Linear(2, 1, bias=False)
     settings = settings_for(optim={"clip_norm": clip})
     optimizer = build_optimizer(module, settings.optim)
-    fabric = SimpleNamespace(global_rank=0, device=torch.device("cpu"), backward=lambda loss: loss.backward())
+    fabric = SimpleNamespace(global_rank=0, world_size=1, device=torch.device("cpu"), backward=lambda loss: loss.backward())
 
     def losses(fetch, generator):
         assert fetch() is batch and generator.initial_seed() == 7 * 4099
         return {"loss": (module.weight * torch.tensor([[3.0, 4.0]])).sum()}
 
     values = _step(losses, optimizer, batch, [module.weight], settings, 7, fabric)
-    assert float(module.weight.grad.norm()) == pytest.approx(norm, rel=1e-5) and set(values) == {"loss"}
+    assert float(module.weight.grad.norm()) == pytest.approx(norm, rel=1e-5) and set(values) == {"loss", "gradient_norm"}
 
 
 def test_random_numbers_of_a_step_are_a_function_of_seed_step_and_rank(batch, settings_for):
@@ -85,7 +63,7 @@ def test_random_numbers_of_a_step_are_a_function_of_seed_step_and_rank(batch, se
     module = nn.Linear(1, 1)
     optimizer = build_optimizer(module, Optim())
     for seed, step, rank in ((0, 3, 0), (0, 4, 0), (0, 3, 1), (1, 3, 0), (0, 3, 0)):
-        fabric = SimpleNamespace(global_rank=rank, device=torch.device("cpu"), backward=lambda loss: loss.backward())
+        fabric = SimpleNamespace(global_rank=rank, world_size=1, device=torch.device("cpu"), backward=lambda loss: loss.backward())
         torch.rand(3)  # what went before does not matter
         _step(losses, optimizer, batch, [], settings_for(seed=seed), step, fabric)
     assert drawn[0] == drawn[4] and len({*drawn.values()}) == 4
