@@ -28,6 +28,7 @@ def sigmoid_contrastive(
     labels: Tensor | None = None,
     same_label: str = "negative",
     group: ProcessGroup | None = None,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Sigmoid loss of SigLIP (arXiv 2303.15343), over the processes of a group if one is given.
 
@@ -44,32 +45,49 @@ def sigmoid_contrastive(
         labels: (b,) int64 group of each pair, or None when unknown; -1 groups with nothing.
         same_label: what two different pairs of one group are to each other, see `pair_targets`.
         group: the processes; None for this one alone.
+        present: (b,) bool, False for rows that have no image or no text and count nowhere; None where all count.
 
     Returns:
-        Scalar: sum over pairs of -log sigmoid(target * logit) over b. With one process and +1 on the diagonal only, open_clip's value.
+        Scalar: sum over pairs of -log sigmoid(target * logit) over b (of present rows: their mean number per process). With one process
+        and +1 on the diagonal only, open_clip's value.
 
     Raises:
         SettingsError: `same_label` is none of the three.
     """
     count = image.shape[0]
     if group is None or group.size() == 1:
-        pairs = pair_targets(labels, slice(0, count), count, same_label)
-        return _pair_losses(image, text, logit_scale, logit_bias, *pairs) / count
+        pairs = _counted(pair_targets(labels, slice(0, count), count, same_label, device=image.device), present, present)
+        return _pair_losses(image, text, logit_scale, logit_bias, *pairs) / (count if present is None else int(present.sum()))
     rank, world = group.rank(), group.size()
     if labels is not None and same_label != "negative":
-        parts = [torch.empty_like(labels) for _ in range(world)]
-        torch.distributed.all_gather(parts, labels.contiguous(), group=group)
-        labels = torch.cat(parts)
+        labels = _gathered(labels, group)
+    everywhere = None if present is None else _gathered(present, group)
     rows, loss = slice(rank * count, (rank + 1) * count), torch.zeros_like(logit_bias)
     for shift in range(world):
         if shift:
             text = _FromPrevious.apply(text, group)
         owner = (rank - shift) % world
         columns = slice(owner * count, (owner + 1) * count)
-        targets, weights = pair_targets(labels, rows, world * count, same_label, columns, image.device)
+        pairs = pair_targets(labels, rows, world * count, same_label, columns, image.device)
+        targets, weights = _counted(pairs, present, None if everywhere is None else everywhere[columns])
         terms = (image, text, logit_scale, logit_bias, targets, weights)
         loss = loss + checkpoint(_pair_losses, *terms, use_reentrant=False, preserve_rng_state=False)
-    return loss / count
+    return loss / (count if everywhere is None else int(everywhere.sum()) / world)
+
+
+def _gathered(rows: Tensor, group: ProcessGroup) -> Tensor:
+    parts = [torch.empty_like(rows) for _ in range(group.size())]
+    torch.distributed.all_gather(parts, rows.contiguous(), group=group)
+    return torch.cat(parts)
+
+
+def _counted(pairs: tuple[Tensor, Tensor | None], rows: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Leave out the pairs of rows or columns that are not there."""
+    targets, weights = pairs
+    if rows is None or columns is None:
+        return pairs
+    there = (rows[:, None] & columns[None, :]).float()
+    return targets, there if weights is None else weights.to(there.device) * there
 
 
 def _pair_losses(image: Tensor, text: Tensor, logit_scale: Tensor, logit_bias: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

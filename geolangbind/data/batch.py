@@ -39,6 +39,8 @@ class Batch:
         labels: by task, one JSON value per sample (None where it has none).
         masks: uint8 (B, H, W) class per pixel, or None.
         features: fp16 patch features (B, N, D) by teacher.
+        partner: the places of `partner_rows` seen by another sensor, in that order, or None.
+        partner_rows: positions in this batch, ascending.
     """
 
     image: Tensor
@@ -54,6 +56,8 @@ class Batch:
     labels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     masks: Tensor | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    partner: Batch | None = None
+    partner_rows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image.ndim != 4 or self.image.dtype != torch.float32 or self.image.numel() == 0:
@@ -68,6 +72,8 @@ class Batch:
         for name, plane, dtype in (("valid", self.valid, torch.bool), ("masks", self.masks, torch.uint8)):
             if plane is not None and (plane.dtype != dtype or tuple(plane.shape) != (count, height, width)):
                 raise DataError(f"{name} must be {dtype} {(count, height, width)}, got {plane.dtype} {tuple(plane.shape)}")
+        if self.partner is not None and (len(self.partner) != len(self.partner_rows) or self.partner_rows[-1] >= count):
+            raise DataError(f"{len(self.partner)} images of another sensor for rows {self.partner_rows} of {count}")
         if self.valid is not None:
             empty = ~self.valid.flatten(1).any(dim=1)
             if empty.any():
@@ -89,6 +95,7 @@ class Batch:
             object.__setattr__(moved, name, None if plane is None else plane.to(device, non_blocking=True))
         features = {teacher: tokens.to(device, non_blocking=True) for teacher, tokens in self.features.items()}
         object.__setattr__(moved, "features", features)
+        object.__setattr__(moved, "partner", None if self.partner is None else self.partner.to(device))
         return moved
 
     def with_bands(self, indices: Sequence[int]) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from geolangbind.data.batch import Batch, collate
 from geolangbind.data.order import MixtureOrder
+from geolangbind.data.places import Places, split
 from geolangbind.data.shards import Stream
 from geolangbind.errors import GeoLangBindError, SettingsError
 
@@ -24,13 +25,23 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
     rank: int
     world_size: int
     teachers: tuple[str, ...]
+    places: Places | None
 
     def __getitem__(self, step: int) -> Batch | GeoLangBindError:
         try:
             stream, samples = self.order.batch(step, self.rank, self.world_size)
-            return collate(self.streams[stream].read_many(samples, self.teachers))
+            batch = collate(self.streams[stream].read_many(samples, self.teachers))
+            return batch if self.places is None else self._with_partner(batch, self.places, step)
         except GeoLangBindError as error:
             return error  # raised in the main process: a worker would bury the one-line message under its traceback
+
+    def _with_partner(self, batch: Batch, places: Places, step: int) -> Batch:
+        partner = places.partner(step, *self.order.batch(step))  # of the whole batch, so that all ranks find the same
+        mine = None if partner is None else split(partner, self.order.batch_size, self.rank, self.world_size)
+        if mine is None:
+            return batch
+        seen = collate(places.streams[mine.stream].read_many(mine.samples))
+        return replace(batch, partner=seen, partner_rows=tuple(mine.rows.tolist()))
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ def make_loader(
     world_size: int = 1,
     workers: int = 0,
     teachers: Iterable[str] = (),
+    places: Places | None = None,
 ) -> Iterator[Batch]:
     """Yield this rank's share of the batches of steps `start_step` to `stop_step`, the same ones whatever `workers` is.
 
@@ -72,6 +84,7 @@ def make_loader(
         world_size: number of processes.
         workers: reading processes; 0 reads in this one.
         teachers: whose stored features to put into the batches.
+        places: where a second sensor's images come from, for steps that have one; its streams begin with `streams`.
 
     Raises:
         SettingsError: order and streams do not fit, or the steps run backwards.
@@ -83,7 +96,7 @@ def make_loader(
     if not 0 <= start_step <= stop_step:
         raise SettingsError(f"cannot run from step {start_step} to {stop_step}")
     order.batch(start_step, rank, world_size)  # a wrong rank or batch size fails here, not in a worker
-    return _run(_Batches(tuple(streams), order, rank, world_size, tuple(teachers)), range(start_step, stop_step), workers)
+    return _run(_Batches(tuple(streams), order, rank, world_size, tuple(teachers), places), range(start_step, stop_step), workers)
 
 
 def iterate_all(stream: Stream, batch_size: int, *, workers: int = 0, teachers: Iterable[str] = ()) -> Iterator[Batch]:

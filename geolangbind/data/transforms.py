@@ -24,6 +24,7 @@ class Augmentation:
         band_gain: deviation of an offset per image and band (calibration, haze).
         contrast: deviation of a factor per image.
         most_bands: a step looks at this many bands, drawn anew each step; 0 for all.
+        drop_bands: share of steps that leave out bands, a random number of those that are there, drawn anew each step.
     """
 
     flips: bool = True
@@ -31,6 +32,7 @@ class Augmentation:
     band_gain: float = 0.1
     contrast: float = 0.1
     most_bands: int = 0
+    drop_bands: float = 0.0
 
 
 def augment(
@@ -72,15 +74,18 @@ def augment(
     return image.mul_(1 + settings.contrast * normal(1)).add_(gain), dict(features), valid
 
 
-def draw_bands(count: int, most: int, generator: torch.Generator) -> list[int] | None:
-    """Which of `count` bands a step looks at: `most` of them, ascending, or None for all.
+def draw_bands(count: int, settings: Augmentation, generator: torch.Generator) -> list[int] | None:
+    """Which of `count` bands a step looks at, ascending, or None for all.
 
     Neighbouring bands of an imaging spectrometer tell nearly the same; a random third of them costs a third and teaches the
-    kernel generator not to lean on any one.
+    kernel generator not to lean on any one. Dropping keeps at least a quarter of the bands that are there.
     """
-    if not 0 < most < count:
+    kept = settings.most_bands if 0 < settings.most_bands < count else count
+    if settings.drop_bands and count > 1 and float(torch.rand((), generator=generator)) < settings.drop_bands:
+        kept = int(torch.randint(max(1, kept // 4), min(kept, count - 1) + 1, (), generator=generator))
+    if kept == count:
         return None
-    return sorted(torch.randperm(count, generator=generator)[:most].tolist())
+    return sorted(torch.randperm(count, generator=generator)[:kept].tolist())
 
 
 def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from geolangbind.checkpoint import atomic_path, file_sha256
 from geolangbind.data.loader import iterate_all, make_loader
 from geolangbind.data.order import MixtureOrder
+from geolangbind.data.places import Places
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.model import GeoLangBind
@@ -65,7 +66,8 @@ def train(settings: TrainSettings) -> Path:
     shards = ShardSet.open(settings.data)
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
-    model.statistics = model.statistics.joined(measure_streams(streams))
+    places = choose_places(shards, streams, settings)
+    model.statistics = model.statistics.joined(measure_streams(streams if places is None else tuple(places.streams)))
     live = {name: choice.source for name, choice in settings.teachers.choices.items() if choice.source}
     teachers = {name: load_teacher(name, source).to(fabric.device) for name, source in live.items()}
     task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
@@ -86,7 +88,7 @@ def train(settings: TrainSettings) -> Path:
     if state.step < settings.steps:
         batches = make_loader(
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
-            workers=machine.workers, teachers=cached,
+            workers=machine.workers, teachers=cached, places=places,
         )  # fmt: skip
         fit(task, optimizer, batches, fabric, settings, state)
     if fabric.is_global_zero:
@@ -109,6 +111,24 @@ def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, 
         streams += found
         weights += [share * len(stream) / total for stream in found]
     return tuple(streams), weights
+
+
+def choose_places(shards: ShardSet, streams: tuple[Stream, ...], settings: TrainSettings) -> Places | None:
+    """Where the second sensor of a step comes from; None where no term needs one.
+
+    Raises:
+        SettingsError: no place is seen by two modalities.
+        DataError: the shards hold nothing of a modality in `cross_sensor.modalities`.
+    """
+    cross = settings.cross_sensor
+    if not cross.weight:
+        return None
+    wanted = cross.modalities or list(settings.sensor_group.modalities)
+    more = tuple(stream for stream in shards.select(modalities=wanted) if stream not in streams)
+    may_partner = [stream.modality in wanted for stream in (*streams, *more)]
+    places = Places((*streams, *more), may_partner, cross.share, settings.seed)
+    places.require_pairs(len(streams))
+    return places
 
 
 def start_model(source: str) -> GeoLangBind:

@@ -128,6 +128,49 @@ class Machine:
 
 
 @dataclass
+class CrossSensor:
+    """An image-image term between two sensors of one place, beside the image-text one. Neither published system has it.
+
+    Attributes:
+        weight: factor of the term; 0 switches it off.
+        share: share of steps that look at a second sensor.
+        modalities: of the second sensor; empty for those of the run's own group.
+        same_label: what different places of one class are to each other: negative, ignore or positive.
+    """
+
+    weight: float = 0.0
+    share: float = 1.0
+    modalities: list[str] = field(default_factory=list)
+    same_label: str = "ignore"
+
+    def __post_init__(self) -> None:
+        _require(self.weight >= 0, f"cross_sensor.weight is {self.weight}; it must not be negative")
+        _require(0 < self.share <= 1, f"cross_sensor.share is {self.share}; it is a share of steps, above 0 and at most 1")
+        unknown = sorted(set(self.modalities) - set(MODALITIES))
+        _require(not unknown, f"cross_sensor.modalities: unknown {unknown}; modalities are {', '.join(MODALITIES)}")
+        _require(self.same_label in SAME_LABEL, f"cross_sensor.same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")
+
+
+@dataclass
+class Virtual:
+    """See `geolangbind.data.virtual.VirtualSensors`."""
+
+    share: float = 0.0
+    fewest: int = 3
+    most: int = 16
+    narrowest: float = 0.01
+    widest: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share <= 1, f"virtual_sensors.share is {self.share}; it is a share of the hyperspectral steps")
+        _require(0 < self.fewest <= self.most, f"virtual_sensors.fewest ({self.fewest}) and most ({self.most}) must ascend from 1")
+        _require(
+            0 < self.narrowest <= self.widest < 1,
+            f"virtual_sensors.narrowest ({self.narrowest}) and widest ({self.widest}) are shares of a wavelength and must ascend",
+        )
+
+
+@dataclass
 class Augment:
     """See `geolangbind.data.transforms.Augmentation`."""
 
@@ -136,6 +179,10 @@ class Augment:
     band_gain: float = 0.1
     contrast: float = 0.1
     most_bands: int = 0
+    drop_bands: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.drop_bands <= 1, f"augment.drop_bands is {self.drop_bands}; it is a share of steps")
 
 
 @dataclass
@@ -148,6 +195,7 @@ class TrainSettings:
         run_dir: everything the run writes lies here.
         steps: global optimiser steps.
         batch_size: global batch, over all processes.
+        memory_chunk: samples that a process encodes at a time; 0 for its whole share of the batch. See `AlignmentTask`.
         seed: of weights, data order, caption choice and augmentation.
         resume: "auto" continues from the newest checkpoint in run_dir, "never" starts anew (and refuses a run_dir that has one).
         train_text: train the text tower too (the base stage); otherwise it is frozen.
@@ -165,6 +213,8 @@ class TrainSettings:
         teachers: MaKA.
         optim: optimiser and schedule.
         augment: augmentation.
+        virtual_sensors: hyperspectral images seen through drawn band responses.
+        cross_sensor: image-image term between sensors of one place.
         machine: devices and precision.
     """
 
@@ -173,6 +223,7 @@ class TrainSettings:
     run_dir: str = ""
     steps: int = 1000
     batch_size: int = 256
+    memory_chunk: int = 0
     seed: int = 0
     resume: str = "auto"
     train_text: bool = False
@@ -190,6 +241,8 @@ class TrainSettings:
     teachers: Teachers = field(default_factory=Teachers)
     optim: Optim = field(default_factory=Optim)
     augment: Augment = field(default_factory=Augment)
+    virtual_sensors: Virtual = field(default_factory=Virtual)
+    cross_sensor: CrossSensor = field(default_factory=CrossSensor)
     machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
@@ -199,6 +252,7 @@ class TrainSettings:
         _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
         _require(bool(self.sensor_group.modalities), "sensor_group.modalities is empty; choose a group, e.g. sensor_group=rgb")
         _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")
+        _require(self.memory_chunk >= 0, f"memory_chunk is {self.memory_chunk}; it must not be negative")
         _require(self.seed >= 0, f"seed is {self.seed}; it must not be negative")
         _require(self.resume in ("auto", "never"), f"resume is '{self.resume}'; use auto or never")
         _require(self.same_label in SAME_LABEL, f"same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")

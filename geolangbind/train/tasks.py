@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from geolangbind.data.batch import Batch
 from geolangbind.data.transforms import Augmentation, augment, draw_bands
+from geolangbind.data.virtual import VirtualSensors, through_virtual_sensor
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
 from geolangbind.model import GeoLangBind
 from geolangbind.models.maka import Projector
+from geolangbind.sensors.channels import ChannelSet
 from geolangbind.teachers import Teacher
 from geolangbind.tokenizer import words_of
+from geolangbind.train.cross_sensor import CrossSensorTerm
 from geolangbind.train.distributed import averaged, processes, united
 from geolangbind.train.settings import Teachers, TrainSettings
 
@@ -27,8 +32,22 @@ _MAX_LOGIT_SCALE = math.log(100.0)
 _MAX_CACHED_CAPTIONS = 200_000
 
 
+@dataclass(frozen=True)
+class _View:
+    """Images of one sensor as the encoder takes them: normalised, augmented; `features` are the teachers' targets (B, N, T)."""
+
+    image: Tensor
+    valid: Tensor | None
+    channels: ChannelSet
+    features: Mapping[str, Tensor]
+
+
 class AlignmentTask(nn.Module):
-    """Sigmoid image-text alignment with MaKA.
+    """Sigmoid image-text alignment with MaKA and, where asked for, a term between two sensors of one place.
+
+    With `settings.memory_chunk`, images (and texts, where their tower trains) are encoded in chunks whose activations are thrown away and
+    computed again, one chunk at a time, in the backward pass; only the vectors of the whole batch stay. That is the gradient cache of
+    arXiv 2101.06983 with its second pass left to autograd, so that it holds for MaKA and under data-parallel training alike.
 
     Args:
         model: trained in place; its text tower is frozen unless `settings.train_text`.
@@ -49,8 +68,10 @@ class AlignmentTask(nn.Module):
             raise SettingsError("the model has no tokenizer; start from a folder that holds tokenizer.json")
         self.towers, self.tokenizer, self.statistics = model.towers, model.tokenizer, model.statistics
         self.settings, self.teachers = settings, dict(teachers)
-        self.augmentation = Augmentation(**vars(settings.augment))
+        self.augmentation, self.virtual = Augmentation(**vars(settings.augment)), VirtualSensors(**vars(settings.virtual_sensors))
         self.maka = _projectors(settings.teachers, feature_shapes, self.towers.vision.config.width)
+        cross = settings.cross_sensor
+        self.cross_sensor = CrossSensorTerm(settings.batch_size, cross.same_label) if cross.weight else None
         self.towers.text.requires_grad_(settings.train_text)
         self.seen_words: set[str] = set()
         self._shared_words = 0
@@ -73,27 +94,59 @@ class AlignmentTask(nn.Module):
             `loss` (what to minimise) and its parts, scalars: means over the processes, with the gradients of this one's samples.
         """
         batch, group = fetch(), processes()
-        rank, world = (0, 1) if group is None else (group.rank(), group.size())
-        if self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
-            raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
-        targets = self._targets(batch)
-        if drawn := draw_bands(len(batch.channels), self.augmentation.most_bands, generator):
-            batch = batch.with_bands(drawn)
-        image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
-        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, rank, world)
-        vectors, output = self.towers.image_vectors(image, batch.channels, valid, self.settings.keep_tokens)
-        text = self._text_vectors(_pick(batch.captions, batch.keys, generator, rank, world))
-        losses = {"contrastive": self._contrastive(vectors, text, batch)}
-        for name, target in features.items():
-            tokens = self.maka[name](output.features, batch.channels) if name in self.maka else output.features
-            losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
-        matching = [self.settings.teachers.choices[name].weight * losses[f"maka/{name}"] for name in features]
-        losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(matching, torch.zeros(()))
+        place = (0, 1) if group is None else (group.rank(), group.size())
+        view = self._view(batch, self._targets(batch), generator, place)
+        captions = _pick(batch.captions, batch.keys, generator, *place)
+        partner = None if batch.partner is None else self._view(batch.partner, {}, generator, (0, 1))
+        vectors, matching = self._encode(view)
+        losses = {"contrastive": self._contrastive(vectors, self._text_vectors(captions), batch), **matching}
+        weighted = [self.settings.teachers.choices[name.removeprefix("maka/")].weight * value for name, value in matching.items()]
+        losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(weighted, torch.zeros(()))
+        if partner is not None and self.cross_sensor is not None:
+            labels = _label_ids(batch.labels.get(self.settings.label), len(batch)).to(vectors.device)
+            losses["cross_sensor"] = self.cross_sensor(vectors, self._encode(partner)[0], batch.partner_rows, labels, group)
+            losses["loss"] = losses["loss"] + self.settings.cross_sensor.weight * losses["cross_sensor"]
         if group is None:
             return losses
         if self.settings.train_text:
             self._share_words(group)
         return averaged(losses, group)
+
+    def _view(self, batch: Batch, targets: Mapping[str, Tensor], generator: torch.Generator, place: tuple[int, int]) -> _View:
+        """Everything random about a batch but its captions; `place` is (rank, world size)."""
+        if targets and batch.image.shape[-1] != batch.image.shape[-2]:
+            raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
+        batch = through_virtual_sensor(batch, self.virtual, generator)
+        if drawn := draw_bands(len(batch.channels), self.augmentation, generator):
+            batch = batch.with_bands(drawn)
+        image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
+        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, *place)
+        return _View(image, valid, batch.channels, features)
+
+    def _encode(self, view: _View) -> tuple[Tensor, dict[str, Tensor]]:
+        """Unit vectors (B, D) of a view and its matching losses, `memory_chunk` images at a time."""
+        count, chunk = len(view.image), self.settings.memory_chunk
+        if not 0 < chunk < count:
+            return self._encode_part(view)
+        parts = []
+        for first in range(0, count, chunk):
+            rows = slice(first, first + chunk)
+            part = _View(
+                view.image[rows], None if view.valid is None else view.valid[rows], view.channels,
+                {name: tokens[rows] for name, tokens in view.features.items()},
+            )  # fmt: skip
+            parts.append((len(part.image) / count, *checkpoint(self._encode_part, part, use_reentrant=False)))
+        vectors = torch.cat([vectors for _, vectors, _ in parts])
+        names = parts[0][2]
+        return vectors, {name: sum((share * losses[name] for share, _, losses in parts), torch.zeros(())) for name in names}
+
+    def _encode_part(self, view: _View) -> tuple[Tensor, dict[str, Tensor]]:
+        vectors, output = self.towers.image_vectors(view.image, view.channels, view.valid, self.settings.keep_tokens)
+        losses = {}
+        for name, target in view.features.items():
+            tokens = self.maka[name](output.features, view.channels) if name in self.maka else output.features
+            losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
+        return vectors, losses
 
     @torch.no_grad()
     def calibrate(self, labels: Sequence[object] | None, count: int) -> None:
@@ -113,8 +166,10 @@ class AlignmentTask(nn.Module):
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:
-        """Keep the logit scale in [1, 100], as CLIP does."""
+        """Keep logit scales in [1, 100], as CLIP does."""
         self.towers.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
+        if self.cross_sensor is not None:
+            self.cross_sensor.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
 
     def _targets(self, batch: Batch) -> dict[str, Tensor]:
         targets = {}
@@ -132,7 +187,10 @@ class AlignmentTask(nn.Module):
     def _text_vectors(self, captions: Sequence[str]) -> Tensor:
         if self.settings.train_text:
             self.seen_words.update(word for caption in captions for word in words_of(caption))
-            return self.towers.text_vectors(self._ids(captions))
+            parts = self._ids(captions).split(self.settings.memory_chunk or len(captions))
+            if len(parts) == 1:
+                return self.towers.text_vectors(parts[0])
+            return torch.cat([checkpoint(self.towers.text_vectors, ids, use_reentrant=False) for ids in parts])
         new = sorted(set(captions) - self._text_cache.keys())
         if new:
             if len(self._text_cache) > _MAX_CACHED_CAPTIONS:

@@ -1,5 +1,6 @@
 """Augmentation: image and teacher tokens turn together, one generator draws everything, zero means nothing."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -50,8 +51,8 @@ def test_the_generator_decides_everything():
 
 
 def test_bands_are_drawn_without_repetition():
-    assert draw_bands(13, 0, seeded(0)) is None and draw_bands(13, 13, seeded(0)) is None
-    drawn = [draw_bands(20, 5, seeded(seed)) for seed in range(200)]
+    assert draw_bands(13, Augmentation(), seeded(0)) is None and draw_bands(13, Augmentation(most_bands=13), seeded(0)) is None
+    drawn = [draw_bands(20, Augmentation(most_bands=5), seeded(seed)) for seed in range(200)]
     assert all(len(set(bands)) == 5 and bands == sorted(bands) for bands in drawn)
     counts = torch.bincount(torch.tensor([band for bands in drawn for band in bands]), minlength=20)
     # 200 draws of 5 in 20: each band 50 times on average, deviation sqrt(200 * 1/4 * 3/4) = 6.1
@@ -89,3 +90,17 @@ def test_valid_pixels_turn_with_the_image():
         turned, _, mask = augment(image, {}, FLIPS, seeded(seed), valid)
         assert mask is not None
         assert torch.equal(mask, turned[:, 0] > 0.5)
+
+
+def test_dropped_bands_leave_at_least_a_quarter():
+    settings = Augmentation(drop_bands=1.0)
+    drawn = [draw_bands(12, settings, seeded(seed)) for seed in range(400)]
+    assert {len(bands) for bands in drawn} == set(range(3, 12)) and all(bands == sorted(set(bands)) for bands in drawn)
+    counts = np.bincount([band for bands in drawn for band in bands], minlength=12) / 400
+    assert np.abs(counts - 7 / 12).max() < 0.1  # a mean of seven of twelve
+    assert [draw_bands(2, settings, seeded(seed)) for seed in range(20)].count([0]) in range(3, 18)
+    assert draw_bands(1, settings, seeded(0)) is None
+    some = [draw_bands(12, Augmentation(drop_bands=0.25), seeded(seed)) is not None for seed in range(400)]
+    assert abs(sum(some) / 400 - 0.25) < 0.09
+    fewer = {len(draw_bands(202, Augmentation(most_bands=64, drop_bands=0.5), seeded(seed))) for seed in range(400)}
+    assert max(fewer) == 64 and min(fewer) >= 16

@@ -223,3 +223,119 @@ def test_calibration_starts_the_bias_at_the_log_odds_of_a_positive_pair(make, sa
     # four samples, two classes of two: 4 of 16 pairs belong together by place, 8 of 16 by class
     task.calibrate(["a", "b", "a", "b"], 4)
     assert float(task.towers.logit_bias.detach()) == pytest.approx(math.log(odds), abs=1e-6)
+
+
+def gradients(task, batch, seed=0):
+    task.zero_grad()
+    torch.manual_seed(1)
+    losses = losses_of(task, batch, seed)
+    losses["loss"].backward()
+    found = {name: p.grad.clone() for name, p in task.named_parameters() if p.grad is not None}
+    return {name: value.detach() for name, value in losses.items()}, found
+
+
+def close(found, expected, tolerance=1e-6):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float((found[name] - value).norm()) <= tolerance * max(1.0, float(value.norm())), name
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4, 6])
+@pytest.mark.parametrize("train_text", [False, True])
+def test_chunks_equal_one_batch(make, batch, chunk, train_text):
+    """Six samples in chunks of one, two, four and two, and all: losses and every gradient, contrastive and MaKA."""
+    teachers = {"scene": 3.0, "register": 0.5}
+    whole = make(teachers, train_text=train_text, augment={}, same_label="positive")
+    parts = make(teachers, train_text=train_text, augment={}, same_label="positive", memory_chunk=chunk)
+    (losses, grads), (expected_losses, expected) = gradients(parts, batch), gradients(whole, batch)
+    close(losses, expected_losses)
+    close(grads, expected)
+
+
+def test_chunks_keep_their_dropout_when_computed_again(make, batch, monkeypatch):
+    """Against the same chunks in one graph, nothing thrown away: masks of tokens, and dropout in every block."""
+
+    def task():
+        made = make({"scene": 1.0}, memory_chunk=2, train_text=True)
+        for block in made.towers.vision.blocks:
+            block.mlp.drop1.p = block.attn.proj_drop.p = 0.3
+        return made
+
+    losses, grads = gradients(task(), batch)
+    monkeypatch.setattr("geolangbind.train.tasks.checkpoint", lambda function, *inputs, use_reentrant: function(*inputs))
+    expected_losses, expected = gradients(task(), batch)
+    close(losses, expected_losses)
+    close(grads, expected)
+    still = make({"scene": 1.0}, train_text=True)
+    assert abs(float(losses["loss"] - gradients(still, batch)[0]["loss"])) > 1e-3  # the dropout did something
+
+
+def test_chunks_leave_no_activations_of_the_batch(make, batch):
+    """Bytes that autograd keeps between forward and backward: a third for chunks of a third, and a little."""
+
+    def kept(chunk):
+        task, seen = make({"scene": 1.0}, memory_chunk=chunk), {}
+        trained = {p.data_ptr() for p in task.parameters()}
+
+        def pack(tensor):
+            if tensor.data_ptr() not in trained:
+                seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            alive = losses_of(task, batch)
+        del alive
+        return sum(seen.values())
+
+    assert kept(2) < 0.2 * kept(0)
+
+
+def partnered(batch, rows):
+    other = dataclasses.replace(
+        batch, image=batch.image.flip(-1)[list(rows)].clone(), masks=None, labels={}, features={}, keys=tuple(batch.keys[r] for r in rows),
+        gsd_m=tuple(batch.gsd_m[r] for r in rows), captions=tuple(batch.captions[r] for r in rows),
+    )  # fmt: skip
+    return dataclasses.replace(batch, partner=other, partner_rows=tuple(rows), labels={"scene_class": ("a", "b", "a", "c", None, None)})
+
+
+@pytest.mark.parametrize("same_label", ["negative", "ignore", "positive"])
+def test_the_cross_sensor_term_by_a_table_of_pairs(make, batch, same_label):
+    """Places 0, 2, 3 are seen twice; 0 and 2 share a class."""
+    rows, labels = (0, 2, 3), "aac"
+    given = partnered(batch, rows)
+    task = make(cross_sensor={"weight": 0.5, "same_label": same_label})
+    losses = losses_of(task, given)
+    with torch.no_grad():
+        vectors = []
+        for one in (given, given.partner):
+            image, _ = task.statistics.normalize(one.image, one.channels, one.sensor, one.bands)
+            vectors.append(task.towers.image_vectors(image, one.channels)[0])
+    total = 0.0
+    for i, row in enumerate(rows):
+        for j in range(3):
+            logit = 10 * float(vectors[0][row] @ vectors[1][j]) - math.log(3)  # a batch of four in the settings
+            same = i != j and labels[i] == labels[j] and same_label != "negative"
+            if not (same and same_label == "ignore"):
+                total += math.log1p(math.exp(-(1 if i == j or same else -1) * logit))
+    assert float(losses["cross_sensor"].detach()) == pytest.approx(total / 3, rel=1e-4)
+    expected = losses["contrastive"] + 0.5 * losses["cross_sensor"]
+    torch.testing.assert_close(losses["loss"], expected)
+    losses["loss"].backward()
+    assert all(p.grad is not None for p in task.cross_sensor.parameters())
+
+
+def test_steps_without_a_second_sensor_have_no_term(make, batch):
+    assert "cross_sensor" not in losses_of(make(cross_sensor={"weight": 1.0}), batch)
+    assert make().cross_sensor is None
+    task = make(cross_sensor={"weight": 1.0})
+    with torch.no_grad():
+        task.cross_sensor.logit_scale.fill_(9.0)
+    task.clamp_temperature()
+    assert float(task.cross_sensor.logit_scale.detach().exp()) == pytest.approx(100.0)
+
+
+def test_chunks_keep_the_cross_sensor_term(make, batch):
+    given, cross = partnered(batch, (1, 2, 4, 5)), {"weight": 1.0}
+    (losses, grads), (expected_losses, expected) = (gradients(make(cross_sensor=cross, memory_chunk=chunk), given) for chunk in (3, 0))
+    close(losses, expected_losses)
+    close(grads, expected)
