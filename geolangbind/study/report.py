@@ -1,0 +1,132 @@
+"""The study's tables and pictures: means over seeds, and differences between arms of the same seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from geolangbind.checkpoint import atomic_path
+from geolangbind.planet.groups import MODALITIES
+from geolangbind.study.arms import BASE, Arm
+from geolangbind.study.cells import MEASURES, cell_folder, is_done
+
+Cells = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Measures by arm, one per seed."""
+
+_COMPARISONS = (
+    ("joint", "merged", "joint mixing over progressive merging"),
+    ("joint", "sequential", "joint mixing over sequential groups"),
+    ("merged-cross", "merged", "the cross-sensor term, in the merged model"),
+    ("joint-cross", "joint", "the cross-sensor term, in the joint model"),
+    ("joint-cross", "merged-cross", "joint over merged, both with the cross-sensor term"),
+    ("joint", "joint-no-maka", "MaKA"),
+    ("joint-virtual", "joint", "virtual sensors and dropped bands"),
+    ("sar-codes", "sar-no-codes", "a code per polarisation (radar only)"),
+)
+
+
+def collect(out: Path, seeds: int, arms: Sequence[Arm]) -> dict[str, list[dict[str, Any]]]:
+    """Read the finished cells."""
+    found = {}
+    for name in (BASE, *(arm.name for arm in arms)):
+        places = [cell_folder(out, name, seed) / MEASURES for seed in range(1 if name == BASE else seeds) if is_done(out, name, seed)]
+        if places:
+            found[name] = [json.loads(place.read_text(encoding="utf-8")) for place in places]
+    return found
+
+
+def write(out: Path, seeds: int, arms: Sequence[Arm]) -> Path:
+    """Write `report.md`, `report.json` and the pictures; returns the path of the first."""
+    from geolangbind.study import plots
+
+    cells = collect(out, seeds, arms)
+    parts = [
+        f"# The study on the planet (synthetic), {date.today().isoformat()}",
+        f"Zero-shot top-1 in percent, mean over {seeds} seeds of data order and augmentation; all arms start from one base.",
+        zero_shot_table(cells),
+        "Differences between arms of the same seed, in points (six-modality mean; +- is the standard deviation over seeds):",
+        comparison_table(cells),
+        "MaKA, by measure (mean of six modalities, percent):",
+        probe_table(cells),
+        "Sensors never seen in training: top-1 on the same scenes, and the share kept of what the nearest trained sensor reads:",
+        unseen_table(cells),
+    ]
+    plots.accuracy(cells, out / "study.png")
+    plots.kept(cells, out / "unseen.png")
+    with atomic_path(out / "report.json") as part:
+        part.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(out / "report.md") as part:
+        part.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return out / "report.md"
+
+
+def values(cells: Cells, arm: str, measure: str, modality: str | None = None) -> list[float]:
+    """Percent per seed: of one modality, or the mean over all that were measured."""
+    rows = [cell[measure] for cell in cells.get(arm, []) if measure in cell]
+    return [100 * (row[modality]["value"] if modality else mean(entry["value"] for entry in row.values())) for row in rows]
+
+
+def zero_shot_table(cells: Cells) -> str:
+    """Arms by modality."""
+    lines = [f"| arm | {' | '.join(MODALITIES)} | mean |", f"| --- | {'---: | ' * (len(MODALITIES) + 1)}".rstrip()]
+    for arm in cells:
+        row = [_spread(values(cells, arm, "zero_shot", modality)) for modality in MODALITIES]
+        lines.append(f"| {arm} | {' | '.join(row)} | {_spread(values(cells, arm, 'zero_shot'))} |")
+    return "\n".join(lines)
+
+
+def comparison_table(cells: Cells) -> str:
+    """What each ingredient adds, paired by seed."""
+    lines = ["| what is added | arms | six-modality mean | by modality |", "| --- | --- | ---: | --- |"]
+    for better, worse, what in _COMPARISONS:
+        if better in cells and worse in cells:
+            one = ("sar",) if better.startswith("sar-") else MODALITIES
+            by_modality = {m: _difference(cells, better, worse, m) for m in one}
+            total = _spread([mean(by_modality[m][seed] for m in one) for seed in range(len(next(iter(by_modality.values()))))], sign=True)
+            told = ", ".join(f"{m} {mean(found):+.1f}" for m, found in by_modality.items())
+            lines.append(f"| {what} | {better} - {worse} | {total} | {told} |")
+    return "\n".join(lines)
+
+
+def probe_table(cells: Cells) -> str:
+    """Zero-shot, kNN and mask probe of the arms that have all three."""
+    measures = ("zero_shot", "knn", "mask")
+    lines = ["| arm | zero-shot | kNN | mask probe, mIoU |", "| --- | ---: | ---: | ---: |"]
+    for arm in cells:
+        row = [values(cells, arm, measure) for measure in measures]
+        if all(row):
+            lines.append(f"| {arm} | {' | '.join(map(_spread, row))} |")
+    return "\n".join(lines)
+
+
+def unseen_table(cells: Cells) -> str:
+    """Accuracy kept on sensors that no training saw."""
+    arms = [arm for arm in cells if any("unseen" in cell for cell in cells[arm])]
+    if not arms:
+        return ""
+    sensors = cells[arms[0]][0]["unseen"]
+    lines = [f"| sensor | compared with | {' | '.join(arms)} |", f"| --- | --- | {'---: | ' * len(arms)}".rstrip()]
+    for sensor, about in sensors.items():
+        row = []
+        for arm in arms:
+            found = [cell["unseen"][sensor] for cell in cells[arm]]
+            top1 = mean(100 * entry["value"] for entry in found)
+            row.append(f"{top1:.1f} ({mean(100 * entry['kept'] for entry in found):.0f} %)")
+        lines.append(f"| {sensor} | {about['compared_with']} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _difference(cells: Cells, better: str, worse: str, modality: str) -> list[float]:
+    pairs = zip(values(cells, better, "zero_shot", modality), values(cells, worse, "zero_shot", modality), strict=False)
+    return [a - b for a, b in pairs]
+
+
+def _spread(found: Sequence[float], sign: bool = False) -> str:
+    if not found:
+        return ""
+    middle = f"{mean(found):+.1f}" if sign else f"{mean(found):.1f}"
+    return middle if len(found) < 2 else f"{middle} +- {stdev(found):.1f}"
