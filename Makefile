@@ -6,7 +6,7 @@ DEMO ?= quick
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check bench planet-tiny clean
+.PHONY: help install demo test soak check bench study planet-tiny clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/planet_speed.py
+
+study: install ## what merging, MaKA, the cross-sensor term, virtual sensors and radar codes bring on the planet (about an hour; resumable)
+	$(BIN)/geolangbind study
 
 planet-tiny: install ## train the built-in model anew (DEMO=full) and put it into geolangbind/pretrained
 	$(BIN)/geolangbind demo --profile full

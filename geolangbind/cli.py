@@ -226,3 +226,15 @@ def demo(
     from geolangbind.demo.run import run_demo
 
     run_demo(profile, out or Path("runs/demo" if profile == "quick" else f"runs/demo-{profile}"), seed, threads)
+
+
+@app.command()
+def study(
+    out: Annotated[Path, typer.Option(help="Folder.")] = Path("runs/study"),
+    seeds: Annotated[int, typer.Option(help="Seeds of data order and augmentation, 1 to 5.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+) -> None:
+    """Compare on the synthetic planet: merging, joint and sequential training, the cross-sensor term, MaKA, virtual sensors. Resumable."""
+    from geolangbind.study.run import run_study
+
+    console.print(f"report: {run_study(out, seeds, jobs)}")

@@ -5,7 +5,8 @@ Shapes: b local batch, B global batch, D embedding size, N tokens, T teacher wid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 SAME_LABEL = ("negative", "ignore", "positive")
+_LEFT_OUT = -1e4  # a logit whose exponential is nothing; finite, so that rows without any column have gradients too
+_RECOMPUTED: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
 
 
 def sigmoid_contrastive(
@@ -28,7 +31,6 @@ def sigmoid_contrastive(
     labels: Tensor | None = None,
     same_label: str = "negative",
     group: ProcessGroup | None = None,
-    present: Tensor | None = None,
 ) -> Tensor:
     """Sigmoid loss of SigLIP (arXiv 2303.15343), over the processes of a group if one is given.
 
@@ -45,49 +47,97 @@ def sigmoid_contrastive(
         labels: (b,) int64 group of each pair, or None when unknown; -1 groups with nothing.
         same_label: what two different pairs of one group are to each other, see `pair_targets`.
         group: the processes; None for this one alone.
-        present: (b,) bool, False for rows that have no image or no text and count nowhere; None where all count.
 
     Returns:
-        Scalar: sum over pairs of -log sigmoid(target * logit) over b (of present rows: their mean number per process). With one process
-        and +1 on the diagonal only, open_clip's value.
+        Scalar: sum over pairs of -log sigmoid(target * logit) over b. With one process and +1 on the diagonal only, open_clip's value.
 
     Raises:
         SettingsError: `same_label` is none of the three.
     """
-    count = image.shape[0]
-    if group is None or group.size() == 1:
-        pairs = _counted(pair_targets(labels, slice(0, count), count, same_label, device=image.device), present, present)
-        return _pair_losses(image, text, logit_scale, logit_bias, *pairs) / (count if present is None else int(present.sum()))
-    rank, world = group.rank(), group.size()
-    if labels is not None and same_label != "negative":
-        labels = _gathered(labels, group)
-    everywhere = None if present is None else _gathered(present, group)
+    count, everyone = image.shape[0], _everyone(labels, group)
+    rank, world = (0, 1) if group is None else (group.rank(), group.size())
     rows, loss = slice(rank * count, (rank + 1) * count), torch.zeros_like(logit_bias)
+    for columns, chunk in _around(text, group):
+        pairs = pair_targets(everyone, rows, world * count, same_label, columns, image.device)
+        terms = (image, chunk, logit_scale, logit_bias, *pairs)
+        loss = loss + (_pair_losses(*terms) if world == 1 else checkpoint(_pair_losses, *terms, **_RECOMPUTED))
+    return loss / count
+
+
+def info_nce(
+    image: Tensor,
+    other: Tensor,
+    logit_scale: Tensor,
+    labels: Tensor | None = None,
+    same_label: str = "negative",
+    group: ProcessGroup | None = None,
+    present: Tensor | None = None,
+) -> Tensor:
+    """Softmax contrastive loss in one direction (InfoNCE, arXiv 1807.03748): each row of `image` finds its own row among those of `other`.
+
+    Exchanged around the ring of processes as in `sigmoid_contrastive`, and exact in the same sense.
+
+    Args:
+        image: (b, D) unit vectors of this process.
+        other: (b, D) unit vectors of this process.
+        logit_scale: scalar, the inverse temperature.
+        labels: (b,) int64 group of each row, or None; -1 groups with nothing.
+        same_label: "negative", or "ignore" to leave other rows of the same group out.
+        group: the processes; None for this one alone.
+        present: (b,) bool, False for rows that count nowhere; None where all count.
+
+    Returns:
+        Scalar: mean cross-entropy over the present rows (of all processes, in the mean over processes).
+
+    Raises:
+        SettingsError: `same_label` is neither.
+    """
+    if same_label not in ("negative", "ignore"):
+        raise SettingsError(f"same_label is '{same_label}'; the softmax loss has negative and ignore")
+    count = image.shape[0]
+    present = torch.ones(count, dtype=torch.bool, device=image.device) if present is None else present
+    everyone, there = _everyone(labels, group), _everyone(present, group)
+    rank, world = (0, 1) if group is None else (group.rank(), group.size())
+    rows, total = slice(rank * count, (rank + 1) * count), None
+    for columns, chunk in _around(other, group):
+        _, weights = pair_targets(everyone, rows, world * count, same_label, columns, image.device)
+        kept = there[columns][None, :] if weights is None else (weights > 0) & there[columns][None, :]
+        terms = (image, chunk, logit_scale, kept)
+        part = _row_sums(*terms) if world == 1 else checkpoint(_row_sums, *terms, **_RECOMPUTED)
+        total = part if total is None else torch.logaddexp(total, part)
+    losses = (total - logit_scale * (image * other).sum(1)) * present
+    return losses.sum() / (there.sum() / world)
+
+
+def _row_sums(image: Tensor, other: Tensor, logit_scale: Tensor, kept: Tensor) -> Tensor:
+    """Log of the sum of exponentials of each row's kept logits."""
+    return (logit_scale * image @ other.T).masked_fill(~kept, _LEFT_OUT).logsumexp(1)
+
+
+def _around(own: Tensor, group: ProcessGroup | None) -> Iterator[tuple[slice, Tensor]]:
+    """This process's chunk, then those of the others as they come around the ring, each with its place in the whole batch."""
+    count, chunk = len(own), own
+    rank, world = (0, 1) if group is None else (group.rank(), group.size())
     for shift in range(world):
         if shift:
-            text = _FromPrevious.apply(text, group)
+            chunk = _FromPrevious.apply(chunk, group)
         owner = (rank - shift) % world
-        columns = slice(owner * count, (owner + 1) * count)
-        pairs = pair_targets(labels, rows, world * count, same_label, columns, image.device)
-        targets, weights = _counted(pairs, present, None if everywhere is None else everywhere[columns])
-        terms = (image, text, logit_scale, logit_bias, targets, weights)
-        loss = loss + checkpoint(_pair_losses, *terms, use_reentrant=False, preserve_rng_state=False)
-    return loss / (count if everywhere is None else int(everywhere.sum()) / world)
+        yield slice(owner * count, (owner + 1) * count), chunk
 
 
-def _gathered(rows: Tensor, group: ProcessGroup) -> Tensor:
+@overload
+def _everyone(rows: Tensor, group: ProcessGroup | None) -> Tensor: ...
+@overload
+def _everyone(rows: None, group: ProcessGroup | None) -> None: ...
+@overload
+def _everyone(rows: Tensor | None, group: ProcessGroup | None) -> Tensor | None: ...
+def _everyone(rows: Tensor | None, group: ProcessGroup | None) -> Tensor | None:
+    """Rows of all processes, without gradients."""
+    if rows is None or group is None:
+        return rows
     parts = [torch.empty_like(rows) for _ in range(group.size())]
     torch.distributed.all_gather(parts, rows.contiguous(), group=group)
     return torch.cat(parts)
-
-
-def _counted(pairs: tuple[Tensor, Tensor | None], rows: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Leave out the pairs of rows or columns that are not there."""
-    targets, weights = pairs
-    if rows is None or columns is None:
-        return pairs
-    there = (rows[:, None] & columns[None, :]).float()
-    return targets, there if weights is None else weights.to(there.device) * there
 
 
 def _pair_losses(image: Tensor, text: Tensor, logit_scale: Tensor, logit_bias: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

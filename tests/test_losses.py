@@ -8,7 +8,7 @@ from open_clip.loss import SigLipLoss
 from torch.nn import functional as F
 
 from geolangbind.errors import SettingsError
-from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
+from geolangbind.losses import feature_matching, info_nce, pair_targets, sigmoid_contrastive
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -100,3 +100,25 @@ def test_half_precision_is_matched_in_full():
     loss = feature_matching(predicted, target)
     assert loss.dtype == torch.float32
     assert torch.equal(loss, feature_matching(predicted.float(), target.float()))
+
+
+def test_info_nce_is_cross_entropy_on_the_diagonal():
+    torch.manual_seed(0)
+    image, other = unit(7, 5), unit(7, 5)
+    expected = F.cross_entropy(9.0 * image @ other.T, torch.arange(7))
+    torch.testing.assert_close(info_nce(image, other, torch.tensor(9.0)), expected)
+
+
+def test_info_nce_leaves_out_rows_that_are_not_there_and_others_of_a_class():
+    torch.manual_seed(1)
+    image, other = unit(4, 5), unit(4, 5)
+    logits = 9.0 * image @ other.T
+    present = torch.tensor([True, False, True, True])
+    rest = logits[present][:, present]
+    torch.testing.assert_close(info_nce(image, other, torch.tensor(9.0), present=present), F.cross_entropy(rest, torch.arange(3)))
+    rest[0, 2] = rest[2, 0] = -torch.inf
+    labels = torch.tensor([3, 3, -1, 3])
+    found = info_nce(image, other, torch.tensor(9.0), labels, "ignore", present=present)
+    torch.testing.assert_close(found, F.cross_entropy(rest, torch.arange(3)))
+    with pytest.raises(SettingsError, match="the softmax loss has negative and ignore"):
+        info_nce(image, other, torch.tensor(9.0), labels, "positive")

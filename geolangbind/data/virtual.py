@@ -92,6 +92,7 @@ def through_virtual_sensor(batch: Batch, settings: VirtualSensors, generator: to
     if float(torch.rand((), generator=generator)) >= settings.share:
         return batch
     weights, channels = draw_sensor(batch.channels, settings, generator)
-    image = torch.einsum("kc,bchw->bkhw", weights.to(batch.image.device), batch.image)
+    with torch.autocast(batch.image.device.type, enabled=False):  # measured values stay float32
+        image = torch.einsum("kc,bchw->bkhw", weights.to(batch.image.device), batch.image)
     bands = tuple(f"v{number}" for number in range(1, len(channels) + 1))
     return replace(batch, image=image, channels=channels, sensor="virtual", bands=bands)

@@ -16,13 +16,16 @@ from geolangbind.hydra_entry import compose
 from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
 from geolangbind.models.two_tower import TwoTower
+from geolangbind.study import unseen
 from geolangbind.study.arms import ARMS, BASE, Arm
+from geolangbind.study.measure import measure
 from geolangbind.train.run import train
 from geolangbind.train.settings import from_config
 from geolangbind.weights.load import load
 
 MEASURES = "measures.json"
 _M1, _M2 = 0.9, 0.5
+_ALL = 1_000_000  # held-out scenes: all there are
 _PUBLISHED_RADAR_UM = 5.405  # what released models were fed for C-band: its frequency in GHz
 
 
@@ -48,7 +51,7 @@ def run_cell(out: Path, name: str, seed: int, shared: Profile, threads: int = 1,
         scale: factor of all steps; for tests.
     """
     torch.set_num_threads(threads)
-    arm = next((arm for arm in ARMS if arm.name == name), Arm(BASE, "base", measures=("zero_shot", "knn", "mask", "unseen")))
+    arm = next((arm for arm in ARMS if arm.name == name), Arm(BASE, "base", measures=("probes", "unseen")))
     folder = cell_folder(out, name, seed)
     if not any((folder / place).is_file() for place in (CONFIG, f"model/{CONFIG}")):
         _make(out, arm, seed, shared, threads, scale)
@@ -58,17 +61,11 @@ def run_cell(out: Path, name: str, seed: int, shared: Profile, threads: int = 1,
 
 
 def measure_cell(model: GeoLangBind, shared: Path, measures: tuple[str, ...]) -> dict[str, Any]:
-    """Take the measures of one model on the held-out scenes; by measure, then by modality or sensor."""
-    from geolangbind.study import measure, unseen
-
-    held_out, train_set = shared / "planet-val", shared / "planet"
-    take = {
-        "zero_shot": lambda: measure.zero_shot_accuracy(model, held_out),
-        "knn": lambda: measure.knn_accuracy(model, train_set, held_out),
-        "mask": lambda: measure.mask_probe(model, train_set, held_out),
-        "unseen": lambda: unseen.accuracy_kept(model, shared / "unseen"),
-    }
-    return {name: take[name]() for name in measures}
+    """Zero-shot on the held-out scenes, always, and what `Arm.measures` asks for; by measure, then by modality or sensor."""
+    found: dict[str, Any] = dict(measure(model, shared / "planet-val", shared / "planet" if "probes" in measures else None, scenes=_ALL))
+    if "unseen" in measures:
+        found["unseen"] = unseen.accuracy_kept(model, shared / "unseen")
+    return found
 
 
 def _make(out: Path, arm: Arm, seed: int, shared: Profile, threads: int, scale: float) -> None:

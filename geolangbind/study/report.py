@@ -94,7 +94,7 @@ def comparison_table(cells: Cells) -> str:
 
 def probe_table(cells: Cells) -> str:
     """Zero-shot, kNN and mask probe of the arms that have all three."""
-    measures = ("zero_shot", "knn", "mask")
+    measures = ("zero_shot", "knn", "mask_miou")
     lines = ["| arm | zero-shot | kNN | mask probe, mIoU |", "| --- | ---: | ---: | ---: |"]
     for arm in cells:
         row = [values(cells, arm, measure) for measure in measures]
@@ -114,9 +114,9 @@ def unseen_table(cells: Cells) -> str:
         row = []
         for arm in arms:
             found = [cell["unseen"][sensor] for cell in cells[arm]]
-            top1 = mean(100 * entry["value"] for entry in found)
+            top1 = mean(100 * entry["unseen"]["value"] for entry in found)
             row.append(f"{top1:.1f} ({mean(100 * entry['kept'] for entry in found):.0f} %)")
-        lines.append(f"| {sensor} | {about['compared_with']} | {' | '.join(row)} |")
+        lines.append(f"| {sensor} | {about['against']} | {' | '.join(row)} |")
     return "\n".join(lines)
 
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from geolangbind.demo.profile import Profile
 from geolangbind.demo.stages import stages
 from geolangbind.errors import SettingsError
-from geolangbind.planet.write import SPLITS
 from geolangbind.study import report, unseen
 from geolangbind.study.arms import ARMS, BASE, FEWEST_SEEDS, MOST_SEEDS, SHARED, Arm, needed
 from geolangbind.study.cells import is_done, run_cell
@@ -22,7 +21,8 @@ from geolangbind.study.cells import is_done, run_cell
 _SHARED_STAGES = 7  # of the demo: planet, held-out and tuning scenes, base in two parts, teachers, their features
 _UNSEEN_SCENES = 480
 _UNSEEN_SEED = 1000  # as the demo's held-out scenes: of no seed that training sees
-_MEASURING_S = {"zero_shot": 12.0, "knn": 10.0, "mask": 15.0, "unseen": 25.0}
+_ZERO_SHOT_S = 12.0
+_MEASURING_S = {"probes": 25.0, "unseen": 25.0}
 Cell = tuple[str, int]
 
 
@@ -54,8 +54,8 @@ def run_study(out: Path, seeds: int, jobs: int = 2, shared: Profile = SHARED, ar
         if not stage.done():
             console.rule(f"[bold]{stage.name}", align="left")
             stage.run()
-    if not (out / "shared" / "unseen" / unseen.DONE).is_file():
-        unseen.write_unseen(out / "shared" / "unseen", max(12, min(_UNSEEN_SCENES, shared.held_out)), _UNSEEN_SEED * len(SPLITS))
+    if not (out / "shared" / "unseen" / "index.json").is_file():
+        unseen.write_unseen(out / "shared" / "unseen", min(_UNSEEN_SCENES, shared.held_out), _UNSEEN_SEED, workers=jobs, progress=True)
     _run_cells(out, cells, todo, jobs, shared, scale)
     return report.write(out, seeds, arms)
 
@@ -91,7 +91,7 @@ def _estimate(arms: Sequence[Arm], seeds: int, jobs: int, done: int, shared_s: f
     table = Table(title="the study on the synthetic planet")
     for column in ("arm", "what", "about, per seed"):
         table.add_column(column)
-    cost = {arm.name: arm.steps * arm.step_s + sum(_MEASURING_S[measure] for measure in arm.measures) for arm in arms}
+    cost = {arm.name: arm.steps * arm.step_s + _ZERO_SHOT_S + sum(_MEASURING_S[measure] for measure in arm.measures) for arm in arms}
     for arm in arms:
         table.add_row(arm.name, arm.what, f"{cost[arm.name]:.0f} s")
     left = shared_s + sum(cost[name] for name, _ in todo if name in by_name) / jobs

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from geolangbind.losses import sigmoid_contrastive
+from geolangbind.losses import info_nce
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-_START_SCALE = 10.0  # as SigLIP's (arXiv 2303.15343)
+_START_SCALE = 1 / 0.07  # CLIP's (arXiv 2103.00020)
 
 
 class CrossSensorTerm(nn.Module):
-    """Sigmoid loss between the vectors of a batch and those of its places in another sensor, with a temperature and bias of its own.
+    """InfoNCE both ways between the vectors of a batch and those of its places in another sensor, with a temperature of its own.
+
+    Softmax and not sigmoid: two images are far more alike than image and text, so the sigmoid's bias would have to travel first.
 
     Args:
-        batch_size: global; the bias starts at the log odds of a positive pair.
-        same_label: what different places of one class are to each other, see `losses.pair_targets`.
+        same_label: what other places of the same class are, see `losses.info_nce`.
     """
 
-    def __init__(self, batch_size: int, same_label: str) -> None:
+    def __init__(self, same_label: str) -> None:
         super().__init__()
         self.logit_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE)))
-        self.logit_bias = nn.Parameter(torch.tensor(-math.log(max(1, batch_size - 1))))
         self.same_label = same_label
 
     def forward(
@@ -40,11 +40,12 @@ class CrossSensorTerm(nn.Module):
             partners: (m, D) unit vectors of the other sensor.
             rows: m positions in the batch that `partners` show.
             labels: (b,) int64 class of each place, -1 for none.
-            group: processes, see `sigmoid_contrastive`.
+            group: processes, see `info_nce`.
         """
-        present = torch.zeros(len(vectors), dtype=torch.bool, device=vectors.device)
-        present[list(rows)] = True
-        other = torch.zeros_like(vectors).index_put((torch.tensor(rows, device=vectors.device),), partners)
-        return sigmoid_contrastive(
-            vectors, other, self.logit_scale.exp(), self.logit_bias, labels, self.same_label, group, present=present
-        )  # fmt: skip
+        places = torch.tensor(rows, device=vectors.device)
+        present = torch.zeros(len(vectors), dtype=torch.bool, device=vectors.device).index_fill(0, places, True)
+        other = torch.zeros_like(vectors).index_put((places,), partners)
+        there, back = (
+            info_nce(a, b, self.logit_scale.exp(), labels, self.same_label, group, present) for a, b in ((vectors, other), (other, vectors))
+        )
+        return (there + back) / 2

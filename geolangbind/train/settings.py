@@ -135,7 +135,7 @@ class CrossSensor:
         weight: factor of the term; 0 switches it off.
         share: share of steps that look at a second sensor.
         modalities: of the second sensor; empty for those of the run's own group.
-        same_label: what different places of one class are to each other: negative, ignore or positive.
+        same_label: what different places of one class are to each other: negative or ignore.
     """
 
     weight: float = 0.0
@@ -148,7 +148,8 @@ class CrossSensor:
         _require(0 < self.share <= 1, f"cross_sensor.share is {self.share}; it is a share of steps, above 0 and at most 1")
         unknown = sorted(set(self.modalities) - set(MODALITIES))
         _require(not unknown, f"cross_sensor.modalities: unknown {unknown}; modalities are {', '.join(MODALITIES)}")
-        _require(self.same_label in SAME_LABEL, f"cross_sensor.same_label is '{self.same_label}'; use one of {', '.join(SAME_LABEL)}")
+        known = ("negative", "ignore")
+        _require(self.same_label in known, f"cross_sensor.same_label is '{self.same_label}'; use one of {', '.join(known)}")
 
 
 @dataclass

@@ -71,7 +71,7 @@ class AlignmentTask(nn.Module):
         self.augmentation, self.virtual = Augmentation(**vars(settings.augment)), VirtualSensors(**vars(settings.virtual_sensors))
         self.maka = _projectors(settings.teachers, feature_shapes, self.towers.vision.config.width)
         cross = settings.cross_sensor
-        self.cross_sensor = CrossSensorTerm(settings.batch_size, cross.same_label) if cross.weight else None
+        self.cross_sensor = CrossSensorTerm(cross.same_label) if cross.weight else None
         self.towers.text.requires_grad_(settings.train_text)
         self.seen_words: set[str] = set()
         self._shared_words = 0
