@@ -1,0 +1,1 @@
+"""The study on the planet: arms, seeds, measurements, report."""
