@@ -29,6 +29,7 @@ class Product:
         offset: see above.
         encoding: file format inside the shard.
         share: share of the modality's samples.
+        sharp: all bands are sampled at `gsd_m`, even those that the sensor itself has coarser.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Product:
     offset: float
     encoding: Encoding
     share: float
+    sharp: bool = False
 
 
 PRODUCTS: Mapping[str, tuple[Product, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class _Task:
     start: int
     stop: int
     modalities: tuple[str, ...]
+    products: tuple[Product, ...] = ()
 
 
 def quantise(image: Map, product: Product) -> NDArray[Any]:
@@ -56,7 +57,8 @@ def sample_of(scene: Scene, product: Product) -> Sample:
     """Return the chip that `product` makes of `scene`, with captions, labels and land-cover mask."""
     sensor = get_sensor(product.sensor)
     bands = sensor.select(bands=list(product.bands)) if product.bands else sensor.good_bands
-    image = render(scene, sensor, bands, product.unit, product.pixels, product.gsd_m)
+    drawn = [replace(band, gsd_m=None) for band in bands] if product.sharp else bands
+    image = render(scene, sensor, drawn, product.unit, product.pixels, product.gsd_m)
     meta = SampleMeta(
         sensor=product.sensor,
         bands=tuple(band.name for band in bands),
@@ -91,8 +93,8 @@ def _write_range(task: _Task) -> list[ShardRecord]:
     with threadpool_limits(1):
         for index in range(task.start, task.stop):
             scene = draw_scene(task.seed, index)
-            for modality in task.modalities:
-                product = product_of(task.seed, index, modality)
+            drawn = task.products or [product_of(task.seed, index, modality) for modality in task.modalities]
+            for product in drawn:
                 found.setdefault(product.name, []).append(sample_of(scene, product))
     return [write_shard(task.folder / f"{name}-{task.number:06d}.tar", samples) for name, samples in found.items()]
 
@@ -106,6 +108,7 @@ def write_planet(
     samples_per_shard: int = 480,
     split: str = "train",
     progress: bool = True,
+    products: Sequence[Product] = (),
 ) -> Index:
     """Write `count` scenes in every modality as shards with an index.
 
@@ -118,6 +121,7 @@ def write_planet(
         samples_per_shard: scenes per shard; a modality with two products spreads them over two tars.
         split: "train", "validation" or "test"; splits share no scene.
         progress: show a progress bar.
+        products: draw every scene in each of these, in place of one product per modality.
 
     Returns:
         The index. The same arguments give the same samples, whatever the number of workers.
@@ -130,7 +134,7 @@ def write_planet(
     out = Path(out)
     scene_seed = len(SPLITS) * seed + SPLITS[split]
     tasks = [
-        _Task(out, number, scene_seed, start, min(start + samples_per_shard, count), tuple(modalities))
+        _Task(out, number, scene_seed, start, min(start + samples_per_shard, count), tuple(modalities), tuple(products))
         for number, start in enumerate(range(0, count, samples_per_shard))
     ]
     columns = (TextColumn("drawing the planet"), BarColumn(), MofNCompleteColumn(), TextColumn("scenes"), TimeRemainingColumn())
