@@ -98,14 +98,13 @@ def info_nce(
     present = torch.ones(count, dtype=torch.bool, device=image.device) if present is None else present
     everyone, there = _everyone(labels, group), _everyone(present, group)
     rank, world = (0, 1) if group is None else (group.rank(), group.size())
-    rows, total = slice(rank * count, (rank + 1) * count), None
+    rows, totals = slice(rank * count, (rank + 1) * count), list[Tensor]()
     for columns, chunk in _around(other, group):
         _, weights = pair_targets(everyone, rows, world * count, same_label, columns, image.device)
         kept = there[columns][None, :] if weights is None else (weights > 0) & there[columns][None, :]
         terms = (image, chunk, logit_scale, kept)
-        part = _row_sums(*terms) if world == 1 else checkpoint(_row_sums, *terms, **_RECOMPUTED)
-        total = part if total is None else torch.logaddexp(total, part)
-    losses = (total - logit_scale * (image * other).sum(1)) * present
+        totals.append(_row_sums(*terms) if world == 1 else checkpoint(_row_sums, *terms, **_RECOMPUTED))
+    losses = (torch.stack(totals).logsumexp(0) - logit_scale * (image * other).sum(1)) * present
     return losses.sum() / (there.sum() / world)
 
 

@@ -26,6 +26,7 @@ class Arm:
         settings: overrides of `geolangbind-train`.
         parts: arms to merge onto the base with 0.9 and 0.5, in this order.
         measures: beside zero-shot: "probes" (nearest neighbours, land cover of patches), "unseen" (sensors never seen in training).
+        modalities: those measured; empty for all.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Arm:
     settings: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
 
 
 _BRANCH = ("experiment=demo_branch",)
@@ -64,8 +66,14 @@ ARMS = (
         "joint-virtual", "all sensors, half of the hyperspectral steps through virtual sensors, bands dropped in a quarter of steps", 1300,
         0.18, settings=(*_ALL, *_ROBUST), measures=("unseen",),
     ),
-    Arm("sar-codes", "radar from random weights, a code per polarisation", 800, 0.07, start="codes", settings=_SCRATCH),
-    Arm("sar-no-codes", "radar from random weights, one number for every channel", 800, 0.07, start="no codes", settings=_SCRATCH),
+    Arm(
+        "sar-codes", "radar from random weights, a code per polarisation", 800, 0.07, start="codes", settings=_SCRATCH,
+        modalities=("sar",),
+    ),
+    Arm(
+        "sar-no-codes", "radar from random weights, one number for every channel", 800, 0.07, start="no codes", settings=_SCRATCH,
+        modalities=("sar",),
+    ),
 )  # fmt: skip
 """In an order in which every arm comes after those it needs."""
 

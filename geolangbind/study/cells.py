@@ -55,15 +55,16 @@ def run_cell(out: Path, name: str, seed: int, shared: Profile, threads: int = 1,
     folder = cell_folder(out, name, seed)
     if not any((folder / place).is_file() for place in (CONFIG, f"model/{CONFIG}")):
         _make(out, arm, seed, shared, threads, scale)
-    measured = measure_cell(load(folder), out / "shared", arm.measures)
+    measured = measure_cell(load(folder), out / "shared", arm)
     with atomic_path(folder / MEASURES) as part:
         part.write_text(json.dumps({"arm": name, "seed": seed, **measured}, indent=1) + "\n", encoding="utf-8")
 
 
-def measure_cell(model: GeoLangBind, shared: Path, measures: tuple[str, ...]) -> dict[str, Any]:
+def measure_cell(model: GeoLangBind, shared: Path, arm: Arm) -> dict[str, Any]:
     """Zero-shot on the held-out scenes, always, and what `Arm.measures` asks for; by measure, then by modality or sensor."""
-    found: dict[str, Any] = dict(measure(model, shared / "planet-val", shared / "planet" if "probes" in measures else None, scenes=_ALL))
-    if "unseen" in measures:
+    bank = shared / "planet" if "probes" in arm.measures else None
+    found: dict[str, Any] = dict(measure(model, shared / "planet-val", bank, scenes=_ALL, modalities=arm.modalities))
+    if "unseen" in arm.measures:
         found["unseen"] = unseen.accuracy_kept(model, shared / "unseen")
     return found
 

@@ -66,7 +66,7 @@ def write(out: Path, seeds: int, arms: Sequence[Arm]) -> Path:
 
 def values(cells: Cells, arm: str, measure: str, modality: str | None = None) -> list[float]:
     """Percent per seed: of one modality, or the mean over all that were measured."""
-    rows = [cell[measure] for cell in cells.get(arm, []) if measure in cell]
+    rows = [cell[measure] for cell in cells.get(arm, []) if measure in cell and modality in (None, *cell[measure])]
     return [100 * (row[modality]["value"] if modality else mean(entry["value"] for entry in row.values())) for row in rows]
 
 
