@@ -95,5 +95,6 @@ def _estimate(arms: Sequence[Arm], seeds: int, jobs: int, done: int, shared_s: f
     for arm in arms:
         table.add_row(arm.name, arm.what, f"{cost[arm.name]:.0f} s")
     left = shared_s + sum(cost[name] for name, _ in todo if name in by_name) / jobs
-    table.caption = f"{seeds} seed{'s' * (seeds > 1)}, {len(arms) * seeds + 1} cells, {done} done; about {left / 60:.0f} minutes left with {jobs} processes"
+    told = f"{seeds} seed{'s' * (seeds > 1)}, {len(arms) * seeds + 1} cells, {done} done"
+    table.caption = f"{told}; about {left / 60:.0f} minutes left with {jobs} processes"
     return table
