@@ -2,6 +2,7 @@
 
 A teacher's source is one of
     timm:NAME                pretrained weights from the hub or its cache (DINOv2, SigLIP, supervised ViTs)
+    timm:NAME#SIDE           the same at SIDE x SIDE pixels instead of its own input size, position embeddings interpolated
     timm:NAME@FILE           the same architecture, weights from a safetensors file
     FOLDER                   a teacher folder (timm name, arguments and weights), as `save_teacher` writes
     FOLDER                   a geolangbind model folder: its image tower, on its RGB channels
@@ -143,12 +144,16 @@ def _timm_teacher(name: str, source: str) -> Teacher:
     from safetensors.torch import load_file
 
     architecture, _, file = source.removeprefix("timm:").partition("@")
+    architecture, _, side = architecture.partition("#")
+    if side and (not side.isdecimal() or int(side) == 0):
+        raise CheckpointError(f"teacher {name}: '{side}' is no side in pixels; write timm:{architecture}#378")
+    size = {"img_size": int(side)} if side else {}
     base = architecture.split(".")[0]
     if not timm.is_model(base):
         similar = ", ".join(get_close_matches(base, timm.list_models("*vit*"), 5))
         raise CheckpointError(f"teacher {name}: timm has no model '{architecture}'; similar: {similar or 'none'}")
     try:
-        model = timm.create_model(architecture, pretrained=not file, num_classes=0, dynamic_img_size=False)
+        model = timm.create_model(architecture, pretrained=not file, num_classes=0, dynamic_img_size=False, **size)
     except TypeError:
         raise CheckpointError(f"teacher {name}: {architecture} is no plain vision transformer; name one, such as vit_*") from None
     except (OSError, RuntimeError) as error:
@@ -163,12 +168,14 @@ def _timm_teacher(name: str, source: str) -> Teacher:
             weights = {key: value for key, value in load_file(file).items() if not key.startswith("head.")}
         except SafetensorError as error:
             raise CheckpointError(f"teacher {name}: {file} is no safetensors file: {error}") from None
+        if side:  # what timm does with its own weights
+            weights = timm.models.vision_transformer.checkpoint_filter_fn(weights, model)
         if table := checkpoint.mismatch_table(model.state_dict(), weights):
             raise CheckpointError(f"teacher {name}: {file} does not fit {architecture}, {table}")
         model.load_state_dict(weights)
-        identity = f"timm:{architecture} sha256:{checkpoint.file_sha256(Path(file))}"
+        identity = f"timm:{architecture}{f'#{side}' if side else ''} sha256:{checkpoint.file_sha256(Path(file))}"
     data = timm.data.resolve_model_data_config(model)
-    return _finish(name, model, data["input_size"][-1], tuple(data["mean"]), tuple(data["std"]), identity)
+    return _finish(name, model, int(side or data["input_size"][-1]), tuple(data["mean"]), tuple(data["std"]), identity)
 
 
 def _folder_teacher(name: str, folder: Path, config: Mapping[str, Any]) -> Teacher:

@@ -106,6 +106,20 @@ def test_timm_architecture_with_weights_from_a_file(tiny_file):
     assert teacher.identity == f"timm:test_vit2 sha256:{file_sha256(tiny_file)}"
 
 
+def test_another_input_size_resamples_the_position_embeddings(tiny_file):
+    own, larger = load_teacher("vit", f"timm:test_vit2@{tiny_file}"), load_teacher("vit", f"timm:test_vit2#240@{tiny_file}")
+    patch = own.size_px // own.grid
+    assert (larger.size_px, larger.grid, larger.width) == (240, 240 // patch, own.width)
+    assert larger.features(torch.zeros(1, 3, 50, 50)).shape == (1, (240 // patch) ** 2, own.width)
+    assert larger.identity == f"timm:test_vit2#240 sha256:{file_sha256(tiny_file)}"
+    before, after = (dict(teacher.module.state_dict()) for teacher in (own, larger))
+    changed = {key for key in before if before[key].shape != after[key].shape or not torch.equal(before[key], after[key])}
+    assert changed == {"pos_embed"}
+    for side in ("big", "0", "-1"):
+        with pytest.raises(CheckpointError, match=f"'{side}' is no side in pixels; write timm:test_vit2#378"):
+            load_teacher("vit", f"timm:test_vit2#{side}@{tiny_file}")
+
+
 def test_timm_names_are_checked():
     with pytest.raises(CheckpointError, match=r"teacher dino: timm has no model 'vit_tinny_patch16_224'; similar: .*vit_tiny_patch16_224"):
         load_teacher("dino", "timm:vit_tinny_patch16_224")
