@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from geolangbind.sensors.channels import ChannelSet
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Augmentation:
         contrast: deviation of a factor per image.
         most_bands: a step looks at this many bands, drawn anew each step; 0 for all.
         drop_bands: share of steps that leave out bands, a random number of those that are there, drawn anew each step.
+        wavelength_jitter: deviation of the wavelength that the model is told, as a share of it, drawn anew per step and band. The code of a
+            wavelength turns within nanometres: without jitter, kernels mean something at the centres of trained bands only.
     """
 
     flips: bool = True
@@ -33,6 +37,7 @@ class Augmentation:
     contrast: float = 0.1
     most_bands: int = 0
     drop_bands: float = 0.0
+    wavelength_jitter: float = 0.0
 
 
 def augment(
@@ -86,6 +91,14 @@ def draw_bands(count: int, settings: Augmentation, generator: torch.Generator) -
     if kept == count:
         return None
     return sorted(torch.randperm(count, generator=generator)[:kept].tolist())
+
+
+def jitter_wavelengths(channels: ChannelSet, share: float, generator: torch.Generator) -> ChannelSet:
+    """Channels with wavelengths multiplied by 1 + share * N(0, 1), one draw per channel; those without a wavelength stay."""
+    if not share:
+        return channels
+    factors = (1 + share * torch.randn(len(channels), generator=generator)).clamp(0.5, 1.5).tolist()
+    return replace(channels, wavelengths_um=tuple(um * factor for um, factor in zip(channels.wavelengths_um, factors, strict=True)))
 
 
 def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:

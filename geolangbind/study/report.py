@@ -24,7 +24,8 @@ _COMPARISONS = (
     ("joint-cross", "joint", "the cross-sensor term, in the joint model"),
     ("joint-cross", "merged-cross", "joint over merged, both with the cross-sensor term"),
     ("joint", "joint-no-maka", "MaKA"),
-    ("joint-virtual", "joint", "virtual sensors and dropped bands"),
+    ("joint-virtual", "joint", "virtual sensors and dropped bands, on trained sensors"),
+    ("joint-robust", "joint", "the same with wavelength jitter, on trained sensors"),
     ("sar-codes", "sar-no-codes", "a code per polarisation (radar only)"),
 )
 

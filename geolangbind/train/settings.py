@@ -181,8 +181,10 @@ class Augment:
     contrast: float = 0.1
     most_bands: int = 0
     drop_bands: float = 0.0
+    wavelength_jitter: float = 0.0
 
     def __post_init__(self) -> None:
+        _require(0 <= self.wavelength_jitter < 0.2, f"augment.wavelength_jitter is {self.wavelength_jitter}; it is a share, below 0.2")
         _require(0 <= self.drop_bands <= 1, f"augment.drop_bands is {self.drop_bands}; it is a share of steps")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from geolangbind.data.batch import Batch
-from geolangbind.data.transforms import Augmentation, augment, draw_bands
+from geolangbind.data.transforms import Augmentation, augment, draw_bands, jitter_wavelengths
 from geolangbind.data.virtual import VirtualSensors, through_virtual_sensor
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
@@ -121,7 +121,8 @@ class AlignmentTask(nn.Module):
             batch = batch.with_bands(drawn)
         image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
         image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, *place)
-        return _View(image, valid, batch.channels, features)
+        channels = jitter_wavelengths(batch.channels, self.augmentation.wavelength_jitter, generator)
+        return _View(image, valid, channels, features)
 
     def _encode(self, view: _View) -> tuple[Tensor, dict[str, Tensor]]:
         """Unit vectors (B, D) of a view and its matching losses, `memory_chunk` images at a time."""

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from geolangbind.data.transforms import Augmentation, augment, draw_bands
+from geolangbind.data.transforms import Augmentation, augment, draw_bands, jitter_wavelengths
+from geolangbind.sensors.channels import ChannelSet
 
 STILL = Augmentation(flips=False, image_gain=0, band_gain=0, contrast=0)
 FLIPS = Augmentation(flips=True, image_gain=0, band_gain=0, contrast=0)
@@ -104,3 +105,12 @@ def test_dropped_bands_leave_at_least_a_quarter():
     assert abs(sum(some) / 400 - 0.25) < 0.09
     fewer = {len(draw_bands(202, Augmentation(most_bands=64, drop_bands=0.5), seeded(seed))) for seed in range(400)}
     assert max(fewer) == 64 and min(fewer) >= 16
+
+
+def test_wavelengths_are_told_wrongly_by_a_share():
+    channels = ChannelSet((0.5, 11.0, 0.0), ("display",) * 3, (0.0,) * 3)
+    assert jitter_wavelengths(channels, 0.0, seeded(0)) is channels
+    told = np.array([jitter_wavelengths(channels, 0.02, seeded(seed)).wavelengths_um for seed in range(2000)])
+    assert np.abs(told.mean(0) / [0.5, 11.0, 1.0] - [1, 1, 0]).max() < 4 * 0.02 / 2000**0.5
+    assert np.abs(told[:, :2].std(0) / [0.5, 11.0] - 0.02).max() < 4 * 0.02 / 4000**0.5
+    assert (told[:, 2] == 0).all() and abs(np.corrcoef(told[:, 0], told[:, 1])[0, 1]) < 0.1
