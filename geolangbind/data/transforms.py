@@ -24,6 +24,7 @@ class Augmentation:
         band_gain: deviation of an offset per image and band (calibration, haze).
         contrast: deviation of a factor per image.
         most_bands: a step looks at this many bands, drawn anew each step; 0 for all.
+        crop: smallest share of the image's area that a random crop keeps, see `crop.crop_batch`; 0 for none.
     """
 
     flips: bool = True
@@ -31,6 +32,7 @@ class Augmentation:
     band_gain: float = 0.1
     contrast: float = 0.1
     most_bands: int = 0
+    crop: float = 0.0
 
 
 def augment(

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from geolangbind.data.batch import Batch
+from geolangbind.data.crop import crop_batch
 from geolangbind.data.transforms import Augmentation, augment, draw_bands
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
 from geolangbind.model import GeoLangBind
-from geolangbind.models.maka import Projector
-from geolangbind.teachers import Teacher
+from geolangbind.models.maka import Projector, pool_tokens, pooled_side
+from geolangbind.sensors.channels import ChannelSet
+from geolangbind.teachers import Teacher, see_all
 from geolangbind.tokenizer import words_of
 from geolangbind.train.distributed import averaged, processes, united
 from geolangbind.train.settings import Teachers, TrainSettings
@@ -76,6 +78,7 @@ class AlignmentTask(nn.Module):
         rank, world = (0, 1) if group is None else (group.rank(), group.size())
         if self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
             raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
+        batch = crop_batch(batch, self.augmentation.crop, generator, rank, world)  # before the teachers look
         targets = self._targets(batch)
         if drawn := draw_bands(len(batch.channels), self.augmentation.most_bands, generator):
             batch = batch.with_bands(drawn)
@@ -85,8 +88,7 @@ class AlignmentTask(nn.Module):
         text = self._text_vectors(_pick(batch.captions, batch.keys, generator, rank, world))
         losses = {"contrastive": self._contrastive(vectors, text, batch)}
         for name, target in features.items():
-            tokens = self.maka[name](output.features, batch.channels) if name in self.maka else output.features
-            losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
+            losses[f"maka/{name}"] = self._match(name, output.features, target, batch.channels)
         matching = [self.settings.teachers.choices[name].weight * losses[f"maka/{name}"] for name in features]
         losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(matching, torch.zeros(()))
         if group is None:
@@ -117,17 +119,22 @@ class AlignmentTask(nn.Module):
         self.towers.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
 
     def _targets(self, batch: Batch) -> dict[str, Tensor]:
-        targets = {}
-        for name in self.settings.teachers.choices:
-            if name in batch.features:
-                targets[name] = batch.features[name].float()
-            elif name in self.teachers:
-                targets[name] = self.teachers[name].see(batch.image, batch.channels, batch.valid)
-            else:
-                raise DataError(
-                    f"no features of teacher {name} in the shards and no source to compute them; run `geolangbind shards add-features`"
-                )
-        return targets
+        choice = self.settings.teachers
+        if absent := choice.choices.keys() - batch.features.keys() - self.teachers.keys():
+            raise DataError(
+                f"no features of teacher {min(absent)} in the shards and no source to compute them; run `geolangbind shards add-features`"
+            )
+        live = {name: self.teachers[name] for name in choice.choices if name not in batch.features}
+        seen = see_all(live, batch.image, batch.channels, batch.valid) if live else {}
+        targets = {name: seen[name] if name in seen else batch.features[name].float() for name in choice.choices}
+        return {name: pool_tokens(tokens, choice.pool) for name, tokens in targets.items()}
+
+    def _match(self, name: str, features: Tensor, target: Tensor, channels: ChannelSet) -> Tensor:
+        """Matching loss of one teacher: student tokens (B, N, D), its tokens (pooled, augmented)."""
+        choice = self.settings.teachers
+        tokens = pool_tokens(features, choice.pool)
+        tokens = self.maka[name](tokens, channels) if name in self.maka else tokens
+        return feature_matching(tokens, target, standardize=choice.standardize, balance=choice.balance)
 
     def _text_vectors(self, captions: Sequence[str]) -> Tensor:
         if self.settings.train_text:
@@ -163,7 +170,8 @@ class AlignmentTask(nn.Module):
 
 def _projectors(choice: Teachers, shapes: Mapping[str, tuple[int, int]], width: int) -> nn.ModuleDict:
     wanted = {name: shapes[name] for name, teacher in choice.choices.items() if teacher.projector}
-    return nn.ModuleDict({name: Projector(width, teacher_width, math.isqrt(tokens)) for name, (tokens, teacher_width) in wanted.items()})
+    sides = {name: pooled_side(math.isqrt(tokens), choice.pool) for name, (tokens, _) in wanted.items()}
+    return nn.ModuleDict({name: Projector(width, teacher_width, sides[name]) for name, (_, teacher_width) in wanted.items()})
 
 
 def _pick(
