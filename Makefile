@@ -37,6 +37,7 @@ bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/planet_speed.py
+	$(BIN)/python benchmarks/train.py
 
 planet-tiny: install ## train the built-in model anew (DEMO=full) and put it into geolangbind/pretrained
 	$(BIN)/geolangbind demo --profile full
