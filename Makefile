@@ -37,6 +37,7 @@ bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/planet_speed.py
+	$(BIN)/python benchmarks/train.py
 
 study: install ## what merging, MaKA, the cross-sensor term, virtual sensors and radar codes bring on the planet (about an hour; resumable)
 	$(BIN)/geolangbind study

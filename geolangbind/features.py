@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import torch
-
 from geolangbind.data.features import index_features, write_features
 from geolangbind.data.index import FeatureRecord, ShardRecord
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.teachers import Teacher, load_teacher
-from geolangbind.views import rgb_view
+from geolangbind.teachers import Teacher, load_teacher, see_all
 
 _INDEX_EVERY_S = 30.0
 Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
@@ -63,13 +60,11 @@ def _has(shard: ShardRecord, teacher: Teacher) -> bool:
 
 def _compute(folder: Path, shard: ShardRecord, teachers: Sequence[Teacher], batch_size: int) -> list[FeatureRecord]:
     batches = list(iterate_all(Stream(folder, (shard,)), batch_size))
-    views = [rgb_view(batch.image, batch.channels, batch.valid) for batch in batches]
+    by_name = {teacher.name: teacher for teacher in teachers}
+    seen = [see_all(by_name, batch.image, batch.channels, batch.valid) for batch in batches]
     records = []
     for teacher in teachers:
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = [teacher.features(view) for view in views]
-        rows = (
-            (key, row) for batch, block in zip(batches, tokens, strict=True) for key, row in zip(batch.keys, block.numpy(), strict=True)
-        )
+        tokens = [features[teacher.name].numpy() for features in seen]
+        rows = ((key, row) for batch, block in zip(batches, tokens, strict=True) for key, row in zip(batch.keys, block, strict=True))
         records.append(write_features(folder, shard, teacher.name, rows, {"teacher": teacher.identity, "size_px": teacher.size_px}))
     return records

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SAME_LABEL = ("negative", "ignore", "positive")
 _LEFT_OUT = -1e4  # a logit whose exponential is nothing; finite, so that rows without any column have gradients too
 _RECOMPUTED: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+_LEAST_VARIANCE = 1e-8  # of a teacher's features in one image: fp16 could not tell less apart
 
 
 def sigmoid_contrastive(
@@ -206,16 +207,25 @@ def pair_targets(
     return torch.where(diagonal, 1.0, -1.0), (diagonal | ~same).float()
 
 
-def feature_matching(predicted: Tensor, target: Tensor, *, standardize: bool = False) -> Tensor:
+def feature_matching(predicted: Tensor, target: Tensor, *, standardize: bool = False, balance: bool = False) -> Tensor:
     """MaKA's matching loss: smooth-L1 + MSE + (1 - cosine of the flattened samples), as in the published code.
+
+    With `balance`, predicted and target tokens of sample b are divided by sigma_b first, the deviation of its N x T target values. The MSE
+    of predicting nothing but their mean is then 1 for every teacher, and a teacher whose features (and with them what the student must
+    predict) are ten times as large counts no more. sigma_b is a function of the sample alone: the loss of a batch stays the mean over
+    its parts, on however many processes.
 
     Args:
         predicted: (B, N, T) projected student tokens.
         target: (B, N, T) teacher tokens.
         standardize: bring each target token to zero mean and unit deviation first, so that teachers of different scale count alike.
+        balance: divide both by the deviation of the sample's target values.
     """
     predicted, target = predicted.float(), target.float()
     if standardize:
         target = F.layer_norm(target, target.shape[-1:])
+    if balance:
+        sigma = target.var((1, 2), correction=0, keepdim=True).clamp_min(_LEAST_VARIANCE).sqrt()
+        predicted, target = predicted / sigma, target / sigma
     cosine = F.cosine_similarity(predicted.flatten(1), target.flatten(1), dim=1)
     return F.smooth_l1_loss(predicted, target) + F.mse_loss(predicted, target) + (1 - cosine).mean()

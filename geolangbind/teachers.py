@@ -20,6 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geolangbind import checkpoint
 from geolangbind.errors import CheckpointError
@@ -28,6 +29,7 @@ from geolangbind.sensors.channels import RGB_UM, ChannelSet
 from geolangbind.views import rgb_view
 
 _TEACHER_FORMAT = "geolangbind-teacher"
+_ATTENTION = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 # what a teacher folder may ask of timm: shapes only (timm's `checkpoint_path` would unpickle a file)
 _VIT_ARGUMENTS = frozenset(
     {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "reg_tokens", "class_token", "global_pool", "init_values",
@@ -76,14 +78,43 @@ class Teacher:
         Returns:
             (B, N, D) float32.
         """
-        if view.shape[-2:] != (self.size_px, self.size_px):
-            view = F.interpolate(view, (self.size_px, self.size_px), mode="bilinear", align_corners=False, antialias=True)
+        view = _resized(view, self.size_px)
         mean, std = (torch.tensor(values, device=view.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return self.tokens((view - mean) / std).float()
 
     def see(self, image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
         """Tokens (B, N, D) of images of any sensor in canonical units (B, C, H, W); `valid` (B, H, W) as in `views.rgb_view`."""
         return self.features(rgb_view(image, channels, valid))
+
+
+def see_all(teachers: Mapping[str, Teacher], image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> dict[str, Tensor]:
+    """Tokens of one batch by every teacher: one RGB view for all, resized once per input size, networks in bfloat16 autocast.
+
+    Training and `geolangbind shards add-features` both go through here, so that live and stored features are the same values, the
+    stored ones rounded to fp16.
+
+    Args:
+        teachers: by name, on the device of the images.
+        image: (B, C, H, W) float32 in canonical units.
+        channels: C channels with kinds.
+        valid: (B, H, W) bool, see `views.rgb_view`.
+
+    Returns:
+        (B, N, D) float32 by name.
+    """
+    with torch.inference_mode():
+        view = rgb_view(image, channels, valid)
+        views = {size_px: _resized(view, size_px) for size_px in {teacher.size_px for teacher in teachers.values()}}
+        # whatever attention the caller's backward pass wants: here there is none
+        with torch.autocast(image.device.type, torch.bfloat16), sdpa_kernel(_ATTENTION):
+            seen = {name: teacher.features(views[teacher.size_px]) for name, teacher in teachers.items()}
+    return {name: tokens.clone() for name, tokens in seen.items()}  # a loss cannot save tensors of inference mode
+
+
+def _resized(view: Tensor, size_px: int) -> Tensor:
+    if view.shape[-2:] == (size_px, size_px):
+        return view
+    return F.interpolate(view, (size_px, size_px), mode="bilinear", align_corners=False, antialias=True)
 
 
 def load_teacher(name: str, source: str) -> Teacher:

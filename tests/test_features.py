@@ -14,7 +14,7 @@ from geolangbind.data.write import ShardWriter
 from geolangbind.errors import CheckpointError
 from geolangbind.features import add_features
 from geolangbind.sensors.units import Unit
-from geolangbind.teachers import load_teacher, save_teacher
+from geolangbind.teachers import load_teacher, save_teacher, see_all
 
 ARGUMENTS = {"img_size": 16, "patch_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2}
 
@@ -65,6 +65,15 @@ def test_stored_values_are_what_the_teacher_sees(shards, teacher):
         assert torch.nn.functional.cosine_similarity(stored.float(), seen, dim=-1).min() > 0.999
         count += len(batch)
     assert count == 7
+
+
+def test_live_and_stored_targets_agree_to_fp16_rounding(shards, teacher):
+    add_features(shards, {"vit": teacher}, batch_size=4)
+    live = {"vit": load_teacher("vit", teacher)}
+    for batch in batches(shards, "vit"):  # four at a time too
+        seen = see_all(live, batch.image, batch.channels, batch.valid)["vit"]
+        # half a unit in the last of 11 bits; subnormals below 2^-14
+        assert ((batch.features["vit"].float() - seen).abs() <= seen.abs() * 2**-11 + 2**-25).all()
 
 
 def test_a_second_call_computes_nothing(shards, teacher):

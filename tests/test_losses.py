@@ -95,6 +95,34 @@ def test_standardized_targets_forget_scale_and_offset():
     assert not torch.allclose(feature_matching(predicted, 50 * target + 7), feature_matching(predicted, target), rtol=0.1)
 
 
+def test_balanced_terms_do_not_know_the_size_of_a_teachers_features():
+    torch.manual_seed(0)
+    predicted, target = torch.randn(3, 9, 6), torch.randn(3, 9, 6) + 0.5
+    for factor in (0.01, 1.0, 10.0, 1000.0):
+        once, scaled = (feature_matching(k * predicted, k * target, balance=True) for k in (1.0, factor))
+        assert float(scaled) == pytest.approx(float(once), rel=1e-5)
+    assert float(feature_matching(10 * predicted, 10 * target)) > 10 * float(feature_matching(predicted, target))
+
+
+def test_balanced_predictions_of_the_mean_cost_one_for_every_teacher():
+    """Errors +-1 sigma: MSE 1, smooth-L1 1/2 at its corner, and the cosine of a constant with the tokens."""
+    mean, sigma = 3.0, 4.0
+    target = torch.tensor([[[mean - sigma, mean + sigma], [mean + sigma, mean - sigma]]])
+    predicted = torch.full((1, 2, 2), mean)
+    cosine = mean / math.sqrt(mean**2 + sigma**2)  # 3/5
+    assert float(feature_matching(predicted, target, balance=True)) == pytest.approx(1 + 0.5 + 1 - cosine, rel=1e-6)
+
+
+def test_balanced_loss_is_the_mean_over_samples_and_flows_back():
+    torch.manual_seed(0)
+    predicted, target = torch.randn(4, 9, 6, requires_grad=True), torch.randn(4, 9, 6) * torch.arange(1, 5).view(4, 1, 1)
+    parts = [feature_matching(predicted[i : i + 1], target[i : i + 1], balance=True) for i in range(4)]
+    assert float(feature_matching(predicted, target, balance=True).detach()) == pytest.approx(float(sum(parts).detach()) / 4, rel=1e-6)
+    sum(parts).backward()
+    assert predicted.grad is not None and predicted.grad.abs().sum() > 0
+    assert feature_matching(torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), balance=True).isfinite()
+
+
 def test_half_precision_is_matched_in_full():
     predicted, target = torch.randn(2, 9, 6).bfloat16(), torch.randn(2, 9, 6).half()
     loss = feature_matching(predicted, target)

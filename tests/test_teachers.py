@@ -16,7 +16,7 @@ from geolangbind.models.text import TextConfig
 from geolangbind.models.two_tower import TwoTower
 from geolangbind.sensors.channels import ChannelSet
 from geolangbind.statistics import KindStatistics, Statistics
-from geolangbind.teachers import Teacher, load_teacher, save_teacher
+from geolangbind.teachers import Teacher, load_teacher, save_teacher, see_all
 from geolangbind.tokenizer import TextTokenizer, clip_tokenizer
 from geolangbind.views import rgb_view
 from geolangbind.weights.load import load
@@ -87,6 +87,32 @@ def test_see_is_the_features_of_the_rgb_view():
     assert torch.equal(teacher.see(image, radar), teacher.features(rgb_view(image, radar)))
     with pytest.raises(SensorError, match="physical kinds"):
         teacher.see(image, ChannelSet((5.4, 5.4)))
+
+
+def test_teachers_share_one_view_and_one_resize_per_size(monkeypatch):
+    calls = {"view": 0, "resize": 0}
+
+    def counted(name, function):
+        return lambda *values, **options: calls.__setitem__(name, calls[name] + 1) or function(*values, **options)
+
+    monkeypatch.setattr("geolangbind.teachers.rgb_view", counted("view", rgb_view))
+    monkeypatch.setattr(torch.nn.functional, "interpolate", counted("resize", torch.nn.functional.interpolate))
+    teachers = {"a": linear_teacher(), "b": linear_teacher(std=(1.0,) * 3), "c": linear_teacher(size_px=2), "d": linear_teacher(size_px=8)}
+    image = torch.rand(2, 3, 8, 8)
+    seen = see_all(teachers, image, RGB)
+    assert calls == {"view": 1, "resize": 2}  # to 4 and 2 pixels; 8 is the view's own size
+    monkeypatch.undo()
+    for name, teacher in teachers.items():
+        assert torch.equal(seen[name], teacher.see(image, RGB)) and not seen[name].is_inference()
+
+
+def test_bfloat16_tokens_are_within_a_percent_of_float32(folder):
+    """Eight bits of mantissa, one block: relative errors of 2^-8 per product average out over 24 widths."""
+    teacher, image = load_teacher("mine", str(folder)), torch.rand(4, 3, 32, 32)
+    exact = teacher.see(image, RGB)
+    seen = see_all({"mine": teacher}, image, RGB)["mine"]
+    assert seen.dtype == torch.float32 and not torch.equal(seen, exact)
+    assert float((seen - exact).norm() / exact.norm()) < 0.01
 
 
 def test_timm_architecture_with_weights_from_a_file(tiny_file):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class Augmentation:
         drop_bands: share of steps that leave out bands, a random number of those that are there, drawn anew each step.
         wavelength_jitter: deviation of the wavelength that the model is told, as a share of it, drawn anew per step and band. The code of a
             wavelength turns within nanometres: without jitter, kernels mean something at the centres of trained bands only.
+        crop: smallest share of the image's area that a random crop keeps, see `crop.crop_batch`; 0 for none.
     """
 
     flips: bool = True
@@ -38,6 +40,28 @@ class Augmentation:
     most_bands: int = 0
     drop_bands: float = 0.0
     wavelength_jitter: float = 0.0
+    crop: float = 0.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of the batch of all processes are here.
+
+    Random numbers are drawn for all rows and each process takes its own, so that an image is changed in the same way however many
+    processes share the batch.
+
+    Attributes:
+        rows: positions in the whole batch.
+        total: size of the whole batch.
+    """
+
+    rows: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def of(cls, count: int, rank: int = 0, world_size: int = 1) -> Self:
+        """The `count` rows of `rank`."""
+        return cls(tuple(range(rank * count, (rank + 1) * count)), world_size * count)
 
 
 def augment(
@@ -46,8 +70,7 @@ def augment(
     settings: Augmentation,
     generator: torch.Generator,
     valid: Tensor | None = None,
-    rank: int = 0,
-    world_size: int = 1,
+    share: Share | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
     """Augment one batch.
 
@@ -57,14 +80,12 @@ def augment(
         settings: amplitudes.
         generator: source of all randomness, on the CPU.
         valid: (B, H, W) bool, or None.
-        rank: this process. Numbers are drawn for the batch of all processes and each takes its rows, so that an image is changed in the
-            same way however many processes share the batch.
-        world_size: number of processes.
+        share: which rows of the whole batch these are; None for all.
 
     Returns:
         Image, features and valid pixels.
     """
-    batch, count = image.shape[:2]
+    count, share = image.shape[1], share or Share.of(len(image))
     if settings.flips:
         turns, mirrored = int(torch.randint(4, (), generator=generator)), bool(torch.randint(2, (), generator=generator))
         image = _symmetry(image, turns, mirrored)
@@ -72,8 +93,8 @@ def augment(
         features = {name: _turn_tokens(tokens, turns, mirrored) for name, tokens in features.items()}
 
     def normal(bands: int) -> Tensor:
-        drawn = torch.randn((world_size * batch, bands, 1, 1), generator=generator)
-        return drawn[rank * batch : (rank + 1) * batch].to(image.device)
+        drawn = torch.randn((share.total, bands, 1, 1), generator=generator)
+        return drawn[list(share.rows)].to(image.device)
 
     gain = settings.image_gain * normal(1) + settings.band_gain * normal(count)
     return image.mul_(1 + settings.contrast * normal(1)).add_(gain), dict(features), valid

@@ -51,6 +51,28 @@ class ConditionalLayerNorm(nn.Module):
         return normed
 
 
+def pool_tokens(tokens: Tensor, factor: int) -> Tensor:
+    """Average square blocks of factor x factor tokens, the spatial pooling of the paper's figure; the published code has none.
+
+    Args:
+        tokens: (B, N, D) of a square grid of side g.
+        factor: 1 changes nothing. Where it does not divide g, blocks overlap by a token, so that all count.
+
+    Returns:
+        (B, n, D), n = max(1, g // factor)^2.
+    """
+    if factor == 1:
+        return tokens
+    side = math.isqrt(tokens.shape[1])
+    grid = tokens.transpose(1, 2).unflatten(2, (side, side))
+    return F.adaptive_avg_pool2d(grid, pooled_side(side, factor)).flatten(2).transpose(1, 2)
+
+
+def pooled_side(side: int, factor: int) -> int:
+    """Tokens along one side after `pool_tokens`."""
+    return max(1, side // factor)
+
+
 class Projector(nn.Module):
     """Student tokens to one teacher's tokens.
 

@@ -59,11 +59,18 @@ class Teachers:
         choices: teachers by name; none switches MaKA off.
         weight: factor of the sum of matching losses.
         standardize: bring target tokens to zero mean and unit deviation, so that teachers of different scale count alike.
+        balance: divide each matching loss by what predicting the mean would cost, see `losses.feature_matching`.
+        pool: average tokens of student and teachers over blocks of this many a side before they are projected and compared.
     """
 
     choices: dict[str, TeacherChoice] = field(default_factory=dict)
     weight: float = 1.0
     standardize: bool = False
+    balance: bool = False
+    pool: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.pool > 0, f"teachers.pool is {self.pool}; it is a number of tokens, 1 for no pooling")
 
 
 @dataclass
@@ -182,10 +189,12 @@ class Augment:
     most_bands: int = 0
     drop_bands: float = 0.0
     wavelength_jitter: float = 0.0
+    crop: float = 0.0
 
     def __post_init__(self) -> None:
         _require(0 <= self.wavelength_jitter < 0.2, f"augment.wavelength_jitter is {self.wavelength_jitter}; it is a share, below 0.2")
         _require(0 <= self.drop_bands <= 1, f"augment.drop_bands is {self.drop_bands}; it is a share of steps")
+        _require(0 <= self.crop <= 1, f"augment.crop is {self.crop}; it is a share of the image's area, between 0 (off) and 1")
 
 
 @dataclass

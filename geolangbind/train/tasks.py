@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from geolangbind.data.batch import Batch
-from geolangbind.data.transforms import Augmentation, augment, draw_bands, jitter_wavelengths
+from geolangbind.data.crop import crop_batch
+from geolangbind.data.transforms import Augmentation, Share, augment, draw_bands, jitter_wavelengths
 from geolangbind.data.virtual import VirtualSensors, through_virtual_sensor
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.losses import feature_matching, pair_targets, sigmoid_contrastive
 from geolangbind.model import GeoLangBind
-from geolangbind.models.maka import Projector
+from geolangbind.models.maka import Projector, pool_tokens, pooled_side
 from geolangbind.sensors.channels import ChannelSet
-from geolangbind.teachers import Teacher
+from geolangbind.teachers import Teacher, see_all
 from geolangbind.tokenizer import words_of
 from geolangbind.train.cross_sensor import CrossSensorTerm
 from geolangbind.train.distributed import averaged, processes, united
@@ -94,10 +95,13 @@ class AlignmentTask(nn.Module):
             `loss` (what to minimise) and its parts, scalars: means over the processes, with the gradients of this one's samples.
         """
         batch, group = fetch(), processes()
-        place = (0, 1) if group is None else (group.rank(), group.size())
-        view = self._view(batch, self._targets(batch), generator, place)
-        captions = _pick(batch.captions, batch.keys, generator, *place)
-        partner = None if batch.partner is None else self._view(batch.partner, {}, generator, (0, 1))
+        share = Share.of(len(batch)) if group is None else Share.of(len(batch), group.rank(), group.size())
+        view = self._view(batch, generator, share, taught=True)
+        captions = _pick(batch.captions, batch.keys, generator, share)
+        partner = None
+        if batch.partner is not None:
+            seen = Share(tuple(share.rows[row] for row in batch.partner_rows), share.total)
+            partner = self._view(batch.partner, generator, seen, taught=False)
         vectors, matching = self._encode(view)
         losses = {"contrastive": self._contrastive(vectors, self._text_vectors(captions), batch), **matching}
         weighted = [self.settings.teachers.choices[name.removeprefix("maka/")].weight * value for name, value in matching.items()]
@@ -112,15 +116,17 @@ class AlignmentTask(nn.Module):
             self._share_words(group)
         return averaged(losses, group)
 
-    def _view(self, batch: Batch, targets: Mapping[str, Tensor], generator: torch.Generator, place: tuple[int, int]) -> _View:
-        """Everything random about a batch but its captions; `place` is (rank, world size)."""
-        if targets and batch.image.shape[-1] != batch.image.shape[-2]:
+    def _view(self, batch: Batch, generator: torch.Generator, share: Share, *, taught: bool) -> _View:
+        """Everything random about a batch but its captions, and what its teachers see, if it is taught."""
+        if taught and self.settings.teachers.choices and batch.image.shape[-1] != batch.image.shape[-2]:
             raise DataError(f"{batch.sensor}: images of {tuple(batch.image.shape[-2:])} px; teachers' token grids need square ones")
+        batch = crop_batch(batch, self.augmentation.crop, generator, share)  # before the teachers look
+        targets = self._targets(batch) if taught else {}
         batch = through_virtual_sensor(batch, self.virtual, generator)
         if drawn := draw_bands(len(batch.channels), self.augmentation, generator):
             batch = batch.with_bands(drawn)
         image, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
-        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, *place)
+        image, features, valid = augment(image, targets, self.augmentation, generator, batch.valid, share)
         channels = jitter_wavelengths(batch.channels, self.augmentation.wavelength_jitter, generator)
         return _View(image, valid, channels, features)
 
@@ -145,8 +151,7 @@ class AlignmentTask(nn.Module):
         vectors, output = self.towers.image_vectors(view.image, view.channels, view.valid, self.settings.keep_tokens)
         losses = {}
         for name, target in view.features.items():
-            tokens = self.maka[name](output.features, view.channels) if name in self.maka else output.features
-            losses[f"maka/{name}"] = feature_matching(tokens, target, standardize=self.settings.teachers.standardize)
+            losses[f"maka/{name}"] = self._match(name, output.features, target, view.channels)
         return vectors, losses
 
     @torch.no_grad()
@@ -173,17 +178,22 @@ class AlignmentTask(nn.Module):
             self.cross_sensor.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
 
     def _targets(self, batch: Batch) -> dict[str, Tensor]:
-        targets = {}
-        for name in self.settings.teachers.choices:
-            if name in batch.features:
-                targets[name] = batch.features[name].float()
-            elif name in self.teachers:
-                targets[name] = self.teachers[name].see(batch.image, batch.channels, batch.valid)
-            else:
-                raise DataError(
-                    f"no features of teacher {name} in the shards and no source to compute them; run `geolangbind shards add-features`"
-                )
-        return targets
+        choice = self.settings.teachers
+        if absent := choice.choices.keys() - batch.features.keys() - self.teachers.keys():
+            raise DataError(
+                f"no features of teacher {min(absent)} in the shards and no source to compute them; run `geolangbind shards add-features`"
+            )
+        live = {name: self.teachers[name] for name in choice.choices if name not in batch.features}
+        seen = see_all(live, batch.image, batch.channels, batch.valid) if live else {}
+        targets = {name: seen[name] if name in seen else batch.features[name].float() for name in choice.choices}
+        return {name: pool_tokens(tokens, choice.pool) for name, tokens in targets.items()}
+
+    def _match(self, name: str, features: Tensor, target: Tensor, channels: ChannelSet) -> Tensor:
+        """Matching loss of one teacher: student tokens (B, N, D), its tokens (pooled, augmented)."""
+        choice = self.settings.teachers
+        tokens = pool_tokens(features, choice.pool)
+        tokens = self.maka[name](tokens, channels) if name in self.maka else tokens
+        return feature_matching(tokens, target, standardize=choice.standardize, balance=choice.balance)
 
     def _text_vectors(self, captions: Sequence[str]) -> Tensor:
         if self.settings.train_text:
@@ -222,17 +232,15 @@ class AlignmentTask(nn.Module):
 
 def _projectors(choice: Teachers, shapes: Mapping[str, tuple[int, int]], width: int) -> nn.ModuleDict:
     wanted = {name: shapes[name] for name, teacher in choice.choices.items() if teacher.projector}
-    return nn.ModuleDict({name: Projector(width, teacher_width, math.isqrt(tokens)) for name, (tokens, teacher_width) in wanted.items()})
+    sides = {name: pooled_side(math.isqrt(tokens), choice.pool) for name, (tokens, _) in wanted.items()}
+    return nn.ModuleDict({name: Projector(width, teacher_width, sides[name]) for name, (_, teacher_width) in wanted.items()})
 
 
-def _pick(
-    captions: Sequence[Sequence[str]], keys: Sequence[str], generator: torch.Generator, rank: int = 0, world_size: int = 1
-) -> list[str]:
+def _pick(captions: Sequence[Sequence[str]], keys: Sequence[str], generator: torch.Generator, share: Share) -> list[str]:
     for key, choices in zip(keys, captions, strict=True):
         if not choices:
             raise DataError(f"sample {key} has no caption; image-text training needs at least one")
-    count = len(captions)
-    drawn = torch.rand(world_size * count, generator=generator)[rank * count : (rank + 1) * count].tolist()
+    drawn = torch.rand(share.total, generator=generator)[list(share.rows)].tolist()
     return [choices[int(share * len(choices))] for choices, share in zip(captions, drawn, strict=True)]
 
 

@@ -1,11 +1,16 @@
+import hashlib
 import io
 import json
+import re
 import tarfile
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from geolangbind.data.features import index_features, write_features
 from geolangbind.data.index import load_index
 from geolangbind.data.verify import render_report, verify
 from geolangbind.data.write import ShardWriter
@@ -71,6 +76,30 @@ def test_a_damaged_sidecar_names_teacher_file_and_key(folder):
     _flip(folder / features.file, int(features.members[2, 0]) + 90)
     (problem,) = verify(folder).problems
     assert (problem.shard, problem.key) == ("msi-000003.vit.tar", "s0017")
+
+
+@pytest.mark.parametrize(("change", "words"), [("infinite", "not finite"), ("shape", r"\(4, 3\) where the index says")])
+def test_stored_features_written_wrong_are_found_though_the_hash_is_right(folder, change, words):
+    shard = _shard(folder, "msi-000001.tar")
+    rows = [np.zeros((4, 3), np.float16) for _ in shard.keys]
+    record = write_features(folder, shard, "vit", zip(shard.keys, rows, strict=True))
+    if change == "infinite":
+        # as an fp16 overflow elsewhere would leave it; encode_features refuses to
+        path = folder / record.file
+        offset, size, _ = record.members[1].tolist()
+        data = bytearray(path.read_bytes())
+        data[offset + size - 2 : offset + size] = np.array([np.inf], np.float16).tobytes()
+        path.write_bytes(data)
+        members = record.members.copy()
+        members[1, 2] = zlib.crc32(data[offset : offset + size])
+        record = replace(record, members=members, sha256=hashlib.sha256(data).hexdigest())
+    else:
+        record = replace(record, shape=(2, 6))
+    index_features(folder, [record])
+    problems = verify(folder).problems
+    assert {problem.shard for problem in problems} == {"msi-000001.vit.tar"}
+    assert (len(problems), problems[0].key) == ((1, shard.keys[1]) if change == "infinite" else (5, shard.keys[0]))
+    assert re.search(words, problems[0].what)
 
 
 def test_an_index_that_lies_about_places_is_found(folder):

@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional as F
 
-from geolangbind.models.maka import ConditionalLayerNorm, Projector, WavelengthPrompt
+from geolangbind.models.maka import ConditionalLayerNorm, Projector, WavelengthPrompt, pool_tokens, pooled_side
 from geolangbind.models.wavelength import sincos_code
 from geolangbind.sensors.channels import ChannelSet
 
@@ -51,6 +51,25 @@ def test_conditional_norm_by_hand():
     std = features.var((1, 2, 3), keepdim=True, unbiased=False).add(1e-5).sqrt()
     expected = (features - mean) / std * (1 + gamma.view(1, 4, 1, 1)) + beta.view(1, 4, 1, 1)
     assert torch.allclose(norm(features, prompt), expected, atol=1e-5)
+
+
+def test_tokens_are_pooled_in_square_blocks():
+    tokens = torch.randn(2, 36, 5)
+    assert pool_tokens(tokens, 1) is tokens
+    blocks = tokens.view(2, 2, 3, 2, 3, 5).mean((2, 4)).view(2, 4, 5)
+    torch.testing.assert_close(pool_tokens(tokens, 3), blocks)
+    torch.testing.assert_close(pool_tokens(tokens, 40)[:, 0], tokens.mean(1))
+    assert [pooled_side(side, 2) for side in (1, 2, 27)] == [1, 1, 13]
+
+
+def test_every_token_counts_where_the_factor_does_not_divide():
+    tokens = torch.randn(1, 25, 2, requires_grad=True)
+    pooled = pool_tokens(tokens, 2)
+    assert pooled.shape == (1, 4, 2)
+    grid = tokens.view(5, 5, 2)  # blocks of three overlap by one
+    torch.testing.assert_close(pooled[0, 1], grid[:3, 2:].mean((0, 1)))
+    pooled.sum().backward()
+    assert tokens.grad is not None and (tokens.grad > 0).all()
 
 
 def test_projector_resizes_to_the_teachers_grid():

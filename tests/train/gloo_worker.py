@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from geolangbind import losses
 from geolangbind.errors import SettingsError
-from geolangbind.losses import sigmoid_contrastive
+from geolangbind.losses import info_nce, sigmoid_contrastive
 from geolangbind.train.distributed import agree, averaged, processes, united
 
 CPU = torch.device("cpu")
@@ -58,6 +58,38 @@ def compare(group, dtype, same_label, frozen_text):
     return max(float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1)) for ours, theirs in pairs)
 
 
+def compare_softmax(group, same_label):
+    """The same for the softmax loss in one direction, with rows that are not there, against torch's cross-entropy."""
+    torch.manual_seed(5)
+    world, rank, each = group.size(), group.rank(), 3
+    raw = [torch.randn(world * each, 5, dtype=torch.float64) for _ in range(2)]
+    labels = torch.tensor([7, 1, 7, 2, 7, -1, 1, -1, 2])[: world * each]
+    present = torch.tensor([True, False, True, True, True, True, False, False, True])[: world * each]
+
+    def leaves(rows):
+        return [*(part[rows].clone().requires_grad_() for part in raw), torch.tensor(2.0, dtype=torch.float64, requires_grad=True)]
+
+    alone = leaves(slice(None))
+    logits = alone[2].exp() * F.normalize(alone[0], dim=1) @ F.normalize(alone[1], dim=1).T
+    same = (labels[:, None] == labels[None]) & (labels[None] >= 0) & ~torch.eye(len(labels), dtype=torch.bool)
+    if same_label == "ignore":
+        logits = logits.masked_fill(same, -torch.inf)
+    expected = F.cross_entropy(logits[present][:, present], torch.arange(int(present.sum())))
+    expected.backward()
+
+    mine = leaves(rows := slice(rank * each, (rank + 1) * each))
+    image, other = (F.normalize(part, dim=1) for part in mine[:2])
+    loss = info_nce(image, other, mine[2].exp(), labels[rows], same_label, group, present[rows])
+    loss.backward()
+    value = loss.detach().clone()
+    for shared in (value, mine[2].grad):
+        distributed.all_reduce(shared, group=group)
+        shared /= world
+    pairs = [(value, expected.detach()), (mine[2].grad, alone[2].grad)]
+    pairs += [(ours.grad / world, theirs.grad[rows]) for ours, theirs in zip(mine[:2], alone[:2], strict=True)]
+    return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+
+
 def count_sent(group, frozen_text):
     """How many times this process passes something on, and the largest table of logits it makes."""
     sent, shapes = [], []
@@ -82,6 +114,9 @@ def main(address, rank, world):
                     name = str(dtype).removeprefix("torch.")
                     differences[name] = max(differences[name], compare(group, dtype, same_label, frozen))
     told = {"differences": differences, "sent": [count_sent(whole, frozen) for frozen in (False, True)]}
+    told["softmax"] = max(
+        compare_softmax(group, same_label) for group in (whole, *[pair] * (rank < 2)) for same_label in ("negative", "ignore")
+    )
     told["words"] = sorted(united({f"wörd{rank}", "all"} if rank else set(), CPU, whole))
     leaf = torch.tensor(float(rank), requires_grad=True)
     mean = averaged({"loss": 3 * leaf, "broken": torch.tensor(float("nan") if rank == 1 else 1.0)}, whole)

@@ -43,6 +43,10 @@ def test_the_contrastive_loss_is_that_of_one_process(told):
         assert report["differences"]["float64"] < 1e-13 and 0 < report["differences"]["float32"] < 1e-6
 
 
+def test_the_cross_sensor_loss_is_that_of_one_process(told):
+    assert all(report["softmax"] < 1e-13 for report in told)
+
+
 def test_no_process_holds_more_than_its_own_square_of_logits(told):
     for report in told:
         (sent, shapes), (sent_frozen, shapes_frozen) = report["sent"]

@@ -78,6 +78,8 @@ def test_values_of_the_wrong_type_are_named(changes, message):
         ({"machine": {"precision": "bf17"}}, "machine.precision is 'bf17'; use one of 32-true, bf16-mixed, 16-mixed"),
         ({"machine": {"workers": -1}}, "machine.workers"),
         ({"machine": {"devices": 0}}, "machine.devices"),
+        ({"augment": {"crop": 1.5}}, "augment.crop is 1.5; it is a share of the image's area"),
+        ({"teachers": {"pool": 0}}, "teachers.pool is 0"),
     ],
 )
 def test_impossible_values_are_refused_with_the_way_out(changes, message):
