@@ -43,9 +43,7 @@ def launched(machine: Machine) -> tuple[int, int]:
         starter, total, nodes = "SLURM", int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", "1"))
         started = (int(environment.get("SLURM_NTASKS_PER_NODE", total // nodes)), nodes)
         if total > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
-            raise SettingsError(
-                f"SLURM started {total} tasks; ask for them with --ntasks-per-node={started[0]}, not with --ntasks"
-            )
+            raise SettingsError(f"SLURM started {total} tasks; ask for them with --ntasks-per-node={started[0]}, not with --ntasks")
     else:
         return asked
     if started[0] * started[1] != total:

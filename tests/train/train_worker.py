@@ -1,7 +1,6 @@
 """One of several processes that train together, one run after the other. Run by test_together.py."""
 
 import json
-import logging
 import os
 import sys
 
@@ -26,15 +25,12 @@ def main(jobs, rank, world):
     for starter, port, settings in jobs:
         given = {name: str(value) for name, value in environment(starter, rank, world, port).items()}
         os.environ.update(given)
-        import time; t=time.time(); print(starter,'start',file=sys.stderr)
-        train(from_config(settings)); print(starter,'end',time.time()-t,file=sys.stderr)
+        train(from_config(settings))
         distributed.destroy_process_group()
         for name in given:
             del os.environ[name]
 
 
 if __name__ == "__main__":
-    import faulthandler; faulthandler.dump_traceback_later(35, exit=True)
     torch.set_num_threads(1)
-    logging.getLogger("torch").setLevel(logging.ERROR)
     main(json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
