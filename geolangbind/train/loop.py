@@ -113,7 +113,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     with short_attention(fabric.device):
         fabric.backward(losses["loss"])
-    average_whole(module.module)
+    average_whole(trained)
     values = {name: float(value.detach()) for name, value in losses.items()}
     norm = clip_gradients(trained, settings.optim.clip_norm)
     # a loss scaler skips steps whose scaled gradient overflows, and lowers its scale: there only the loss counts

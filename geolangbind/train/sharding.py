@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 if TYPE_CHECKING:
@@ -50,11 +50,6 @@ def shard(task: AlignmentTask, mesh: DeviceMesh) -> AlignmentTask:
         fully_shard(block, mesh=line)
     fully_shard(task, mesh=line, ignored_params=whole)
     return task
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether `shard` has been here."""
-    return isinstance(module, FSDPModule)
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -97,12 +92,16 @@ def placed_like(value: Tensor, example: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def average_whole(module: nn.Module) -> None:
-    """Average the gradients of what `shard` left whole, as it does for the rest itself. Nothing happens to a module that is not sharded."""
-    if not is_sharded(module):
+def average_whole(trained: Iterable[nn.Parameter]) -> None:
+    """Average over the processes the gradients of what `shard` left whole, as FSDP2 does for the rest itself.
+
+    Args:
+        trained: all parameters that are trained; nothing happens where none is split.
+    """
+    trained = list(trained)
+    if not any(isinstance(parameter, DTensor) for parameter in trained):
         return
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    for gradient in gradients:
-        if not isinstance(gradient, DTensor):
-            distributed.all_reduce(gradient)
-            gradient /= distributed.get_world_size()
+    for parameter in trained:
+        if not isinstance(parameter, DTensor) and parameter.grad is not None:
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= distributed.get_world_size()

@@ -109,7 +109,7 @@ def under_srun(monkeypatch, tasks, nodes, per_node=None, name="train"):
 def test_srun_decides_how_many_processes_there_are(monkeypatch):
     under_srun(monkeypatch, 16, 2, 8)
     assert launched(Machine()) == launched(Machine(devices=8, num_nodes=2)) == (8, 2)
-    with pytest.raises(SettingsError, match="machine.devices=4 machine.num_nodes=2, but SLURM started 8 processes on each of 2 nodes"):
+    with pytest.raises(SettingsError, match=r"machine.devices=4 machine.num_nodes=2, but SLURM started 8 processes on each of 2 nodes"):
         launched(Machine(devices=4, num_nodes=2))
     under_srun(monkeypatch, 16, 2)
     with pytest.raises(SettingsError, match="--ntasks-per-node=8, not with --ntasks"):

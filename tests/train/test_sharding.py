@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from geolangbind.models import zoo
@@ -13,7 +14,7 @@ from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import Optim
-from geolangbind.train.sharding import average_whole, gathered, is_sharded, placed_like, shard, split
+from geolangbind.train.sharding import average_whole, gathered, placed_like, shard, split
 from geolangbind.train.state import Kept, restore_state, save_state
 
 
@@ -51,7 +52,7 @@ def steps(module, optimizer, count=2, largest=0.5):
     for step in range(count):
         optimizer.zero_grad()
         module(torch.arange(6.0).view(2, 3) + step).backward()
-        average_whole(module)
+        average_whole(module.parameters())
         norms.append(clip_gradients(list(module.parameters()), largest))
         optimizer.step()
     return norms
@@ -63,12 +64,12 @@ def test_scalars_and_a_frozen_text_tower_stay_whole(mesh, train_text):
     task.towers = zoo.build("tiny").towers
     task.towers.text.requires_grad_(train_text)
     task.teachers = {"live": nn.Linear(2, 2)}  # no submodule
-    assert shard(task, mesh) is task and is_sharded(task) and not is_sharded(task.towers)
+    assert shard(task, mesh) is task and isinstance(task, FSDPModule) and not isinstance(task.towers, FSDPModule)
     whole = {name for name, parameter in task.named_parameters() if not isinstance(parameter, DTensor)}
     scalars = {"towers.logit_scale", "towers.logit_bias"}
     assert whole == scalars | {n for n, _ in task.named_parameters() if n.startswith("towers.text.") and not train_text}
-    assert all(is_sharded(block) for block in task.towers.vision.blocks)
-    assert all(is_sharded(block) == train_text for block in task.towers.text.transformer.resblocks)
+    assert all(isinstance(block, FSDPModule) for block in task.towers.vision.blocks)
+    assert all(isinstance(block, FSDPModule) == train_text for block in task.towers.text.transformer.resblocks)
     assert not any(isinstance(p, DTensor) for p in task.teachers["live"].parameters())
 
 
@@ -118,10 +119,10 @@ def test_what_is_whole_is_averaged_by_hand(mesh, monkeypatch):
     before, rest = module.towers.logit_scale.grad.clone(), module.rest.grad.full_tensor().clone()
     fake = SimpleNamespace(all_reduce=lambda tensor: tensor.mul_(3), get_world_size=lambda: 2)
     monkeypatch.setattr(sharding, "distributed", fake)
-    average_whole(module)
+    average_whole(module.parameters())
     assert float(module.towers.logit_scale.grad) == pytest.approx(1.5 * float(before))
     assert torch.equal(module.rest.grad.full_tensor(), rest)
     plain = Line()
     plain(torch.ones(1, 3)).backward()
-    average_whole(plain)
+    average_whole(plain.parameters())
     assert float(plain.towers.logit_scale.grad) == pytest.approx(float(before))

@@ -109,7 +109,10 @@ def test_weights_optimiser_and_averages_are_those_of_one_process(runs, name):
 
 @pytest.mark.parametrize("name", ["ddp_frozen", "fsdp_frozen"])
 def test_each_weight_agrees_relative_to_its_own_size(runs, name):
-    """Where AdamW is linear, see `LINEAR`; 1.3e-6 was seen, in biases that start at zero. The text tower rests; DDP reads with two loader workers for one shard."""
+    """Where AdamW is linear, see `LINEAR`; 1.3e-6 was seen, in biases that start at zero.
+
+    The text tower rests; DDP reads with two loader workers for one shard.
+    """
     file = "model/model.safetensors"
     assert distance(runs / "frozen_alone" / file, runs / name / file, least=1e-12) < 3e-6
 
