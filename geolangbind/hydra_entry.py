@@ -104,6 +104,8 @@ def _first_of_sweep(override: str) -> str:
 def _one_line(message: str, overrides: Sequence[str]) -> str:
     """Hydra's message without its search path and its link."""
     told = " ".join(message.split("Config search path")[0].split(", set the environment")[0].split())
+    if "submitit_slurm" in told:
+        return "hydra/launcher=slurm needs Hydra's submitit launcher: pip install 'geolangbind[slurm]'"
     if "override_grammar" in told:
         told = told.split(" See https")[0]
         return f"cannot read {' '.join(overrides)}: {told}; put quotes around values with special signs: \"data='my (old) shards'\""

@@ -13,6 +13,7 @@ from torch import Tensor, distributed
 
 from geolangbind.errors import SettingsError
 from geolangbind.train.settings import Machine
+from geolangbind.train.sharding import shard
 
 if TYPE_CHECKING:
     from lightning.fabric.strategies import Strategy
@@ -28,36 +29,46 @@ def processes() -> ProcessGroup | None:
 
 
 def launched(machine: Machine) -> tuple[int, int]:
-    """Processes per node and nodes: those torchrun started, else those of the settings.
+    """Processes per node and nodes: those that torchrun or SLURM's srun started, else those of the settings.
 
     Raises:
-        SettingsError: the settings ask for something else than torchrun started, or its nodes differ in their number of processes.
+        SettingsError: the settings ask for something else than was started, or the nodes differ in their number of processes.
     """
-    asked = (machine.devices, machine.num_nodes)
-    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+    asked, environment = (machine.devices, machine.num_nodes), os.environ
+    # the order in which Fabric looks: torchrun may itself run under SLURM; a shell that SLURM lent ("bash", "interactive") starts nothing
+    if distributed.is_available() and distributed.is_torchelastic_launched():
+        starter, total = "torchrun", int(environment["WORLD_SIZE"])
+        started = (int(environment["LOCAL_WORLD_SIZE"]), int(environment["GROUP_WORLD_SIZE"]))
+    elif "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        starter, total, nodes = "SLURM", int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", "1"))
+        started = (int(environment.get("SLURM_NTASKS_PER_NODE", total // nodes)), nodes)
+        if total > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+            raise SettingsError(f"SLURM started {total} tasks; ask for them with --ntasks-per-node={started[0]}, not with --ntasks")
+    else:
         return asked
-    started = (int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"]))
-    if started[0] * started[1] != (total := int(os.environ["WORLD_SIZE"])):
-        raise SettingsError(f"torchrun started {total} processes on {started[1]} nodes; start the same number on every node")
+    if started[0] * started[1] != total:
+        raise SettingsError(f"{starter} started {total} processes on {started[1]} nodes; start the same number on every node")
     if asked not in ((1, 1), started):
         raise SettingsError(
-            f"machine.devices={asked[0]} machine.num_nodes={asked[1]}, but torchrun started {started[0]} processes on each of "
-            f"{started[1]} nodes; leave both settings out under torchrun"
+            f"machine.devices={asked[0]} machine.num_nodes={asked[1]}, but {starter} started {started[0]} processes on each of "
+            f"{started[1]} nodes; leave both settings out under {starter}"
         )
     return started
 
 
-def strategy(devices: int, num_nodes: int) -> Strategy | str:
-    """How Fabric keeps the processes together: averaged gradients (DDP), or nothing for one process.
+def strategy(devices: int, num_nodes: int, chosen: str = "auto") -> Strategy | str:
+    """How Fabric keeps the processes together: nothing for one process, else averaged gradients (DDP) or split weights (FSDP2).
 
     A step trains the parameters of its sensor only (radar codes rest while an RGB batch is looked at), so DDP has to look for those that
     got no gradient; it leaves them without one on all processes, and the optimiser passes over them, as in a single process.
     """
     if devices * num_nodes == 1:
         return "auto"
-    from lightning.fabric.strategies import DDPStrategy
+    from lightning.fabric.strategies import DDPStrategy, ModelParallelStrategy
 
-    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    if chosen == "fsdp":
+        return ModelParallelStrategy(shard, data_parallel_size=devices * num_nodes, tensor_parallel_size=1)
+    return DDPStrategy(find_unused_parameters=True)
 
 
 def agree(facts: Mapping[str, Any], device: torch.device, group: ProcessGroup | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from geolangbind.train.sharding import local
+
 _MEMORY_AT_FIRST = 10  # after step n the decay is at most n / (n + 10), so that the random start is forgotten
 
 
@@ -27,7 +29,7 @@ def update_average(average: Mapping[str, Tensor], module: nn.Module, step: int, 
     """
     weight = 1 - min(decay, step / (step + _MEMORY_AT_FIRST))
     names = [name for name, _ in _trained(module)]
-    torch._foreach_lerp_([average[name] for name in names], [parameter.data for _, parameter in _trained(module)], weight)
+    torch._foreach_lerp_([local(average[name]) for name in names], [local(parameter) for _, parameter in _trained(module)], weight)
 
 
 def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

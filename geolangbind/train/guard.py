@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from geolangbind.checkpoint import atomic_path
 from geolangbind.data.batch import Batch
 from geolangbind.errors import DataError
+from geolangbind.train.sharding import split
 from geolangbind.train.state import newest_state
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ def clip_gradients(trained: Sequence[nn.Parameter], largest: float) -> float:
     Returns:
         The norm before; gradients that are not finite are left for `stop_if_not_finite` to refuse.
     """
-    norm: Tensor = get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-    if isinstance(norm, DTensor):
-        norm = norm.full_tensor()
+    kinds = split([parameter.grad for parameter in trained if parameter.grad is not None])
+    norms: list[Tensor] = [get_total_norm(gradients) for gradients in kinds]
+    norms = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
     if largest and bool(torch.isfinite(norm)):
-        clip_grads_with_norm_(trained, largest, norm)
+        for parameters in split(trained):
+            clip_grads_with_norm_(parameters, largest, norm)
     return float(norm)
 
 

@@ -22,6 +22,7 @@ from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients, stop_if_not_finite
 from geolangbind.train.optim import learning_rate
 from geolangbind.train.settings import TrainSettings
+from geolangbind.train.sharding import average_whole
 from geolangbind.train.state import Kept, save_state
 
 if TYPE_CHECKING:
@@ -40,12 +41,17 @@ class Progressed:
 
 
 def fit(
-    task: AlignmentTask, optimizer: Optimizer, batches: Iterator[Batch], fabric: Fabric, settings: TrainSettings, state: Progressed
+    module: Any,  # noqa: ANN401 - Fabric's wrappers have no public types
+    optimizer: Optimizer,
+    batches: Iterator[Batch],
+    fabric: Fabric,
+    settings: TrainSettings,
+    state: Progressed,
 ) -> None:
     """Train from `state.step` to `settings.steps`, in place.
 
     Args:
-        task: the task itself; it is wrapped for the devices here.
+        module: the task, as `fabric.setup_module` returns it.
         optimizer: over its parameters.
         batches: this rank's batches from `state.step` on.
         fabric: devices, precision, processes.
@@ -56,7 +62,8 @@ def fit(
         DataError: a loss or the gradient is not finite, see `guard`. Nothing of that step is applied.
     """
     run_dir = Path(settings.run_dir)
-    module, wrapped = fabric.setup(task, optimizer)
+    task: AlignmentTask = module.module
+    wrapped = fabric.setup_optimizers(optimizer)
     module.train()
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if settings.ema_decay and not state.average:
@@ -81,17 +88,17 @@ def fit(
             log.write(row)
             scores += [losses[settings.best_metric]] if settings.best_metric in losses else []
             progress.update(bar, completed=state.step, loss=f"loss {losses['loss']:.3f}", rate=f"{row['samples_per_s']:.0f}/s")
-            if (state.step % settings.checkpoint_every == 0 or state.step == settings.steps) and fabric.is_global_zero:
+            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 log.flush()
                 notes: dict[str, Any] = {"seen_words": sorted(task.seen_words)}
                 notes |= {"score": sum(scores) / len(scores)} if scores else {}
                 scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
-                save_state(run_dir, state.step, task, optimizer, state.average, notes, kept)
+                save_state(run_dir, state.step, task, optimizer, state.average, notes, kept, fabric.is_global_zero)
             waited = ended
 
 
 def _step(
-    module: Any,  # noqa: ANN401 - Fabric's wrappers have no public types
+    module: Any,  # noqa: ANN401
     optimizer: Any,  # noqa: ANN401
     batch: Batch,
     trained: list[torch.nn.Parameter],
@@ -106,6 +113,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     with short_attention(fabric.device):
         fabric.backward(losses["loss"])
+    average_whole(trained)
     values = {name: float(value.detach()) for name, value in losses.items()}
     norm = clip_gradients(trained, settings.optim.clip_norm)
     # a loss scaler skips steps whose scaled gradient overflows, and lowers its scale: there only the loss counts
@@ -159,6 +167,8 @@ class _Log:
 
     def flush(self) -> None:
         """Bring all rows to disk; called before a checkpoint, which must never know of more steps than the log."""
+        if not self.active:
+            return
         self.stream.flush()
         os.fsync(self.stream.fileno())
         self.board.flush()

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from geolangbind.train.settings import Optim
+from geolangbind.train.sharding import split
 
 _NO_DECAY = ("kind_code", "frequency_code", "weight_tokens", "bias_token", "pos_embed", "positional_embedding", "latent")
 _TOWER = re.compile(r"(?:^|\.)(vision|text)\.(.+)$")
@@ -29,8 +30,9 @@ def build_optimizer(module: nn.Module, settings: Optim) -> AdamW:
     for scale in sorted(set(scales.values()) | {1.0}, reverse=True):
         for decay, exempt in ((settings.weight_decay, False), (0.0, True)):
             members = [p for name, p in trained if scales[name] == scale and (name in plain) == exempt]
-            if members or scale == 1:
-                groups.append({"params": members, "weight_decay": decay, "lr_scale": scale})
+            # split weights and whole ones apart; without members of its own a group of the full rate stays, as ever
+            for kind in split(members) or [members] * (scale == 1):
+                groups.append({"params": kind, "weight_decay": decay, "lr_scale": scale})
     return AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=True)
 
 

@@ -24,12 +24,14 @@ from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
+from geolangbind.models.two_tower import TwoTower
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.distributed import agree, launched, processes, strategy
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import SensorGroup, TrainSettings
+from geolangbind.train.sharding import gathered
 from geolangbind.train.state import newest_state, restore_state
 from geolangbind.train.tasks import AlignmentTask
 from geolangbind.weights.bundled import BUNDLED
@@ -58,7 +60,8 @@ def train(settings: TrainSettings) -> Path:
     torch.use_deterministic_algorithms(settings.deterministic)
     devices, nodes = launched(machine)
     fabric = Fabric(
-        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision, strategy=strategy(devices, nodes)
+        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision,
+        strategy=strategy(devices, nodes, machine.strategy),
     )  # fmt: skip
     fabric.launch()
     torch.manual_seed(settings.seed)
@@ -73,6 +76,7 @@ def train(settings: TrainSettings) -> Path:
     task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
     task.maka.load_state_dict(_matching_heads(task, model.heads), strict=False)
     task.to(fabric.device)  # before the optimiser, whose restored state goes where the weights are
+    module = fabric.setup_module(task)  # before the optimiser, too: FSDP puts parts of the weights in the place of the weights
     optimizer = build_optimizer(task, settings.optim)
 
     state = _resume(run_dir, settings, shards.fingerprint, task, optimizer, fabric.is_global_zero)
@@ -90,9 +94,10 @@ def train(settings: TrainSettings) -> Path:
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
             workers=machine.workers, teachers=cached, places=places,
         )  # fmt: skip
-        fit(task, optimizer, batches, fabric, settings, state)
+        fit(module, optimizer, batches, fabric, settings, state)
+    trained = gathered({**task.state_dict(), **state.average}, fabric.is_global_zero)
     if fabric.is_global_zero:
-        finish(model, task, settings, streams, shards, state).save(run_dir / "model")
+        finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
     fabric.barrier()
     return run_dir / "model"
 
@@ -175,14 +180,19 @@ def feature_shapes(settings: TrainSettings, streams: tuple[Stream, ...], teacher
 
 
 def finish(
-    model: GeoLangBind, task: AlignmentTask, settings: TrainSettings, streams: tuple[Stream, ...], shards: ShardSet, state: Progressed
+    model: GeoLangBind,
+    weights: Mapping[str, Tensor],
+    task: AlignmentTask,
+    settings: TrainSettings,
+    streams: tuple[Stream, ...],
+    shards: ShardSet,
+    state: Progressed,
 ) -> GeoLangBind:
-    """The trained model with its averages applied and its origin written down."""
-    with torch.no_grad():
-        parameters = dict(task.named_parameters())
-        for name, value in state.average.items():
-            parameters[name].copy_(value)
-    model.heads = {f"maka.{name}": value for name, value in task.maka.state_dict().items()}
+    """The trained model with the weights (averages, where they are kept) of its task and its origin written down."""
+    with torch.device("meta"):  # whole weights do not go into towers whose own may be split
+        model.towers = TwoTower(model.towers.vision.config, model.towers.text_config)
+    model.towers.load_state_dict(_part(weights, "towers."), assign=True)
+    model.heads = {f"maka.{name}": value for name, value in _part(weights, "maka.").items()}
     model.trained_sensors = tuple(sorted({*model.trained_sensors, *(stream.sensor for stream in streams)}))
     model.gsd_m = tuple(sorted({*model.gsd_m, *(shard.gsd_m for stream in streams for shard in stream.shards if shard.gsd_m)}))
     model.trained_words = model.trained_words | task.seen_words
@@ -196,6 +206,10 @@ def finish(
         **({"ema_decay": settings.ema_decay} if state.average else {}),
     }
     return model.eval()
+
+
+def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[str, Tensor]:

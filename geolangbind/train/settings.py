@@ -10,6 +10,7 @@ from geolangbind.errors import SettingsError
 from geolangbind.losses import SAME_LABEL
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+STRATEGIES = ("auto", "ddp", "fsdp")
 MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
 
 
@@ -119,6 +120,8 @@ class Machine:
         precision: one of `PRECISIONS`, as in Lightning Fabric.
         threads: torch threads per process; 0 leaves torch's choice.
         workers: loader processes; 0 reads in the training process.
+        strategy: what several processes share: "ddp" averages gradients, "fsdp" also splits weights and optimiser state (FSDP2, for models
+            that do not fit one device), "auto" is ddp. One process alone trains as ever.
     """
 
     accelerator: str = "auto"
@@ -127,8 +130,12 @@ class Machine:
     precision: str = "bf16-mixed"
     threads: int = 0
     workers: int = 0
+    strategy: str = "auto"
 
     def __post_init__(self) -> None:
+        _require(self.strategy in STRATEGIES, f"machine.strategy is '{self.strategy}'; use one of {', '.join(STRATEGIES)}")
+        scaled = self.strategy == "fsdp" and self.precision in ("16-mixed", "64-true")
+        _require(not scaled, f"machine.strategy=fsdp does not go with machine.precision={self.precision}; use bf16-mixed or 32-true")
         _require(self.precision in PRECISIONS, f"machine.precision is '{self.precision}'; use one of {', '.join(PRECISIONS)}")
         _require(self.devices > 0 and self.num_nodes > 0, "machine.devices and machine.num_nodes must be above 0")
         _require(self.threads >= 0 and self.workers >= 0, "machine.threads and machine.workers must not be negative")

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from geolangbind.checkpoint import atomic_folder, file_sha256
 from geolangbind.errors import CheckpointError
+from geolangbind.train.sharding import gathered, local, placed_like
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,16 @@ class Kept:
 
 
 def save_state(
-    run_dir: Path, step: int, module: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], notes: Mapping[str, Any], kept: Kept
+    run_dir: Path,
+    step: int,
+    module: nn.Module,
+    optimizer: Optimizer,
+    average: Mapping[str, Tensor],
+    notes: Mapping[str, Any],
+    kept: Kept,
+    lead: bool = True,
 ) -> None:
-    """Write the checkpoint after `step` steps, to disk before anything older is deleted.
+    """Write the checkpoint after `step` steps, to disk before anything older is deleted. All processes call this together.
 
     Args:
         run_dir: of the run.
@@ -51,14 +59,18 @@ def save_state(
         average: running averages of weights by name, or empty.
         notes: JSON values to keep beside (seen words); `score` decides which checkpoint is the best.
         kept: which checkpoints stay.
+        lead: this process writes; others only give their parts of split weights.
     """
     tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
     tensors |= {f"average/{name}": value for name, value in average.items()}
     for name, state in _optimizer_rows(module, optimizer).items():
         tensors |= {f"optimizer/{name}/{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors = gathered(tensors, lead)
+    if not lead:
+        return
     folder = run_dir / "checkpoints" / f"step-{step:08d}"
     with atomic_folder(folder) as part:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, part / "state.safetensors")
+        save_file(tensors, part / "state.safetensors")
         told = {"step": step, "sha256": file_sha256(part / "state.safetensors"), **notes}
         (part / "state.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
     for place in (folder, folder.parent):
@@ -139,15 +151,18 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _apply(folder: Path, tensors: Mapping[str, Tensor], module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     try:
-        module.load_state_dict({name.removeprefix("module/"): value for name, value in tensors.items() if name.startswith("module/")})
-        device = {name: parameter.device for name, parameter in module.named_parameters()}
+        own, found = module.state_dict(), {n.removeprefix("module/"): value for n, value in tensors.items() if n.startswith("module/")}
+        module.load_state_dict({name: placed_like(value, own[name]) if name in own else value for name, value in found.items()})
+        weights = dict(module.named_parameters())
         rows = _optimizer_rows(module, optimizer, create=True)
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 parameter, key = name.removeprefix("optimizer/").rsplit("/", 1)
-                rows[parameter][key] = value.clone().to(device[parameter])
+                # a state of one number (the count of steps) is whole on every process
+                place = local(weights[parameter]) if value.ndim == 0 else weights[parameter]
+                rows[parameter][key] = placed_like(value.clone(), place)
         average = {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
-        return {name: value.to(device[name]) for name, value in average.items()}
+        return {name: placed_like(value, weights[name]) for name, value in average.items()}
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"cannot continue from {folder}, it is of another model or other teachers: {str(error).splitlines()[0]} "

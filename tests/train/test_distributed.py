@@ -100,3 +100,37 @@ def test_another_number_of_processes_goes_on_in_the_same_global_order(world):
         stream, samples = order.batch(step)
         assert {share[0] for share in shares} == {stream}
         assert torch.equal(torch.cat([torch.from_numpy(share[1]) for share in shares]), torch.from_numpy(samples))
+
+
+def under_srun(monkeypatch, tasks, nodes, per_node=None, name="train"):
+    values = {"SLURM_NTASKS": tasks, "SLURM_NNODES": nodes, "SLURM_NTASKS_PER_NODE": per_node, "SLURM_JOB_NAME": name}
+    for key, value in values.items():
+        monkeypatch.delenv(key, raising=False)
+        if value is not None:
+            monkeypatch.setenv(key, str(value))
+
+
+def test_srun_decides_how_many_processes_there_are(monkeypatch):
+    under_srun(monkeypatch, 16, 2, 8)
+    assert launched(Machine()) == launched(Machine(devices=8, num_nodes=2)) == (8, 2)
+    with pytest.raises(SettingsError, match=r"machine.devices=4 machine.num_nodes=2, but SLURM started 8 processes on each of 2 nodes"):
+        launched(Machine(devices=4, num_nodes=2))
+    under_srun(monkeypatch, 16, 2)
+    with pytest.raises(SettingsError, match="--ntasks-per-node=8, not with --ntasks"):
+        launched(Machine())
+    under_srun(monkeypatch, 12, 2, 8)
+    with pytest.raises(SettingsError, match="SLURM started 12 processes on 2 nodes"):
+        launched(Machine())
+    under_srun(monkeypatch, 1, 1)
+    assert launched(Machine()) == (1, 1)
+    under_srun(monkeypatch, 8, 1, name="bash")  # a shell on a lent node: whoever is started there is alone
+    assert launched(Machine()) == (1, 1)
+    under_torchrun(monkeypatch, 2, 1, 2)  # torchrun in a SLURM job: Fabric asks torchrun first
+    assert launched(Machine()) == (2, 1)
+
+
+def test_the_strategy_is_that_of_the_settings():
+    from lightning.fabric.strategies import DDPStrategy, ModelParallelStrategy
+
+    assert isinstance(strategy(2, 1), DDPStrategy) and isinstance(strategy(2, 1, "ddp"), DDPStrategy)
+    assert isinstance(strategy(2, 2, "fsdp"), ModelParallelStrategy) and strategy(1, 1, "fsdp") == "auto"
