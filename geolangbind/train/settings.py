@@ -9,7 +9,7 @@ from typing import Any
 from geolangbind.errors import SettingsError
 from geolangbind.losses import SAME_LABEL
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp", "fsdp")
 MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
 
@@ -134,7 +134,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         _require(self.strategy in STRATEGIES, f"machine.strategy is '{self.strategy}'; use one of {', '.join(STRATEGIES)}")
-        scaled = self.strategy == "fsdp" and self.precision in ("16-mixed", "64-true")
+        scaled = self.strategy == "fsdp" and self.precision == "16-mixed"
         _require(not scaled, f"machine.strategy=fsdp does not go with machine.precision={self.precision}; use bf16-mixed or 32-true")
         _require(self.precision in PRECISIONS, f"machine.precision is '{self.precision}'; use one of {', '.join(PRECISIONS)}")
         _require(self.devices > 0 and self.num_nodes > 0, "machine.devices and machine.num_nodes must be above 0")
