@@ -7,7 +7,7 @@
 The published work order is written here from its description: everything under autocast; three teachers run in every step, each on its
 own channel-sampled and resized copy of the input; the frozen text tower runs in every step; kernels are generated under autocast and
 permuted for a convolution; AdamW parameter by parameter. Both sides use the same sizes, weights at random, losses and projectors;
-all arms but the last of ours run the text tower in every step too.
+"text vectors cached" are the arms of ours that do not run the text tower in every step.
 Images come augmented on both sides (the published loader's workers do it); ours also normalises, checks and clips within the step.
 """
 
