@@ -7,8 +7,8 @@
 The published work order is written here from its description: everything under autocast; three teachers run in every step, each on its
 own channel-sampled and resized copy of the input; the frozen text tower runs in every step; kernels are generated under autocast and
 permuted for a convolution; AdamW parameter by parameter. Both sides use the same sizes, weights at random, losses and projectors;
-all arms but the last of ours run the text tower in every step too. Ours also augments, checks and clips, which the published step does
-not.
+"text vectors cached" are the arms of ours that do not run the text tower in every step.
+Images come augmented on both sides (the published loader's workers do it); ours also normalises, checks and clips within the step.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from geolangbind.train.settings import TrainSettings, from_config
 from geolangbind.train.tasks import AlignmentTask
 
 GOALS = {"live teachers": 0.75, "teacher features cached": 0.55, "text vectors cached too": 0.45}
+STILL = {"flips": False, "image_gain": 0.0, "band_gain": 0.0, "contrast": 0.0}
 WEIGHTS = {"siglip": 2.0, "dinov2": 1.0, "vit": 1.0}
 PEAK_TFLOPS = {"A100": 312.0, "H100": 989.0, "H200": 989.0, "L40S": 362.0, "B200": 2250.0}  # dense bf16, NVIDIA's data sheets
 
@@ -195,7 +196,7 @@ def make_arms(scale: Scale, teachers: Mapping[str, Teacher], batch: Batch) -> di
         raise SystemExit("the model was made without tokenizer")
     choices = {name: {"source": name, "weight": weight, "projector": name != "siglip"} for name, weight in WEIGHTS.items()}
     shapes = {name: (teacher.grid**2, teacher.width) for name, teacher in teachers.items()}
-    task = AlignmentTask(model, our_settings(teachers={"choices": choices}), teachers, shapes).train()
+    task = AlignmentTask(model, our_settings(teachers={"choices": choices}, augment=STILL), teachers, shapes).train()
     ours = build_optimizer(task, task.settings.optim)
     stored = {name: tokens.half() for name, tokens in see_all(teachers, batch.image, batch.channels).items()}
     cached = replace(batch, features=stored)

@@ -123,8 +123,11 @@ def jitter_wavelengths(channels: ChannelSet, share: float, generator: torch.Gene
 
 
 def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:
-    grid = torch.rot90(grid, turns, dims=(-2, -1))
-    return grid.flip(-1) if mirrored else grid
+    """Quarter turns as `torch.rot90`, then a mirroring left to right, in one pass over the pixels."""
+    down, across = turns in (1, 2), (turns in (2, 3)) != mirrored
+    grid = grid.transpose(-2, -1) if turns % 2 else grid
+    dims = [dim for dim, flipped in ((-2, down), (-1, across)) if flipped]
+    return grid.flip(dims) if dims else grid
 
 
 def _turn_tokens(tokens: Tensor, turns: int, mirrored: bool) -> Tensor:

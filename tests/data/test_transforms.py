@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from geolangbind.data.transforms import Augmentation, augment, draw_bands, jitter_wavelengths
+from geolangbind.data.transforms import Augmentation, _symmetry, augment, draw_bands, jitter_wavelengths
 from geolangbind.sensors.channels import ChannelSet
 
 STILL = Augmentation(flips=False, image_gain=0, band_gain=0, contrast=0)
@@ -34,6 +34,14 @@ def test_tokens_turn_with_the_image():
         assert torch.allclose(turned.sum((2, 3)), image.sum((2, 3)), atol=1e-4)
         seen.add(tuple(turned[0, 0, 0].tolist()))
     assert len(seen) == 8  # each symmetry of the square puts another side, in another direction, on top
+
+
+def test_symmetries_are_quarter_turns_then_mirrored():
+    grid = torch.arange(24.0).view(2, 1, 3, 4)
+    for turns in range(4):
+        for mirrored in (False, True):
+            turned = torch.rot90(grid, turns, dims=(-2, -1))
+            assert torch.equal(_symmetry(grid, turns, mirrored), turned.flip(-1) if mirrored else turned)
 
 
 def test_symmetries_apply_to_images_that_are_not_square():
