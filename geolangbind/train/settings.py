@@ -146,7 +146,7 @@ class TrainSettings:
         model: a size from the zoo (random weights) or a model or run folder to start from.
         data: folder of shards with an index.json.
         run_dir: everything the run writes lies here.
-        steps: global optimiser steps.
+        steps: global optimiser steps. A later start may ask for more; the learning rate then follows the longer schedule from there on.
         batch_size: global batch, over all processes.
         seed: of weights, data order, caption choice and augmentation.
         resume: "auto" continues from the newest checkpoint in run_dir, "never" starts anew (and refuses a run_dir that has one).
