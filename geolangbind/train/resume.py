@@ -71,8 +71,8 @@ def changed_settings(run_dir: Path, settings: TrainSettings) -> dict[str, tuple[
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise SettingsError(f"cannot read {path}: {str(error).splitlines()[0]}; restore it, or give another run_dir") from None
-    neutral = {"data": settings.data, "run_dir": settings.run_dir, "sensor_group": settings.sensor_group}
-    before = {**_leaves(asdict(TrainSettings(**neutral)), without="sensor_group"), **_leaves(written)}
+    neutral = asdict(TrainSettings(data=settings.data, run_dir=settings.run_dir, sensor_group=settings.sensor_group))
+    before = {**_leaves({**neutral, "sensor_group": {}}), **_leaves(written)}
     now = _leaves(asdict(settings))
     different = {}
     for name in sorted(before.keys() | now.keys()):
@@ -115,8 +115,8 @@ def resume(
         return Progressed(0, {})
     before = _record(run_dir).get("teachers", teachers)
     if others := sorted(name for name in before.keys() | teachers.keys() if before.get(name) != teachers.get(name)):
-        told = ", ".join(f"{name} ({before.get(name, 'from the shards')}, now {teachers.get(name, 'from the shards')})" for name in others)
-        raise SettingsError(f"{run_dir} was trained with another teacher {told}; give it as before, or give another run_dir")
+        which = ", ".join(f"{name} ({before.get(name, 'from the shards')}, now {teachers.get(name, 'from the shards')})" for name in others)
+        raise SettingsError(f"{run_dir} was trained with another teacher {which}; give it as before, or give another run_dir")
     restored = restore_state(run_dir, task, optimizer, lead)
     if restored is None:
         return Progressed(0, {})
@@ -134,11 +134,11 @@ def _record(run_dir: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "", without: str = "") -> dict[str, Any]:
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{name}.") if name != without else {}
+            found |= _leaves(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = value
     return found

@@ -64,12 +64,7 @@ def train(settings: TrainSettings) -> Path:
     torch.manual_seed(settings.seed)
 
     shards = ShardSet.open(settings.data)
-    if fabric.is_global_zero:
-        sweep(run_dir)  # a run killed before its first checkpoint leaves something too
-    check_resumable(run_dir, settings, shards.fingerprint)
-    if is_finished(run_dir, settings):
-        if fabric.is_global_zero:
-            _say(f"{run_dir} has done its {settings.steps} steps before; its model stays as it is (more steps go on from there)")
+    if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
         return run_dir / "model"
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
@@ -193,10 +188,19 @@ def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[st
     return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
 
 
-def _say(message: str) -> None:
+def _done_before(run_dir: Path, settings: TrainSettings, fingerprint: str, lead: bool) -> bool:
+    """Tidy up and check the run folder; whether there is nothing left to train, which is then said."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message)
+    if lead:
+        sweep(run_dir)  # here, because a run killed before its first checkpoint leaves something too
+    check_resumable(run_dir, settings, fingerprint)
+    if not is_finished(run_dir, settings):
+        return False
+    if lead:
+        told = f"{run_dir} has done its {settings.steps} steps before; its model stays as it is (more steps go on from there)"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(told)
+    return True
 
 
 def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, str]) -> None:

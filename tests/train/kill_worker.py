@@ -2,7 +2,8 @@
 
 `kill_worker.py warm` imports everything once, then forks one child per line of JSON on its input and answers with how the child ended.
 `kill_worker.py cold ORDER key=value ...` is one start of the command `geolangbind-train key=value ...` in a fresh process.
-An order is {"argv": [...]} or {"config": {...}}, with "run_dir", "note" (a file for moments passed) and "at" (a moment, its number, or null).
+An order is {"argv": [...]} or {"config": {...}}, with "run_dir", "note" (a file for moments passed) and "at" (a moment, its number or
+null).
 """
 
 import importlib
@@ -60,7 +61,7 @@ class Moments:
         sync, save, row = os.fsync, state.save_file, loop._Log.write
 
         def watched_sync(handle):
-            self.passed(f"sync {self.name_of(os.readlink(f'/proc/self/fd/{handle}'))}")
+            self.passed(f"sync {self.name_of(Path(f'/proc/self/fd/{handle}').readlink())}")
             sync(handle)
 
         def watched_save(tensors, path, *rest):
@@ -73,7 +74,7 @@ class Moments:
             self.passed(f"row {told['step']}")
 
             def half():
-                log.stream.write('{"step": %d, "sens' % told["step"])
+                log.stream.write(f'{{"step": {told["step"]}, "sens')
                 log.stream.flush()
 
             self.passed(f"half row {told['step']}", half)

@@ -34,7 +34,8 @@ def with_model(run_dir, **provenance):
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": 7}, {"machine": {"workers": 2, "threads": 1, "precision": "bf16-mixed"}}, {"checkpoint_every": 7}, {"keep_checkpoints": 5},
+        {"steps": 7}, {"machine": {"workers": 2, "threads": 1, "precision": "bf16-mixed"}},
+        {"checkpoint_every": 7}, {"keep_checkpoints": 5},
         {"progress": True}, {"data": "elsewhere"}, {"best_metric": "loss"}, {"deterministic": True},
     ],
     ids=lambda change: next(iter(change)),

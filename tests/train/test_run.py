@@ -74,6 +74,7 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_ends(settings_for, tmp_pa
     assert told[0] == told[1] and told[0]["trained_words"]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")  # more than some machines have cores
 def test_reruns_and_loader_workers_change_nothing(settings_for, tmp_path):
     """Two runs alike, and two and four reading processes: one model, one log, with teachers, augmentation and band drawing."""
     drawn = {"most_bands": 2, "image_gain": 0.3, "band_gain": 0.2, "contrast": 0.2}
