@@ -6,6 +6,7 @@ Everything is written beside the final name first and renamed when whole. `confi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -40,13 +41,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """Bring a file's content, or the names in a folder, to disk; a power cut could otherwise undo a rename or leave an empty file."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # some network file systems cannot sync a folder; there is nothing better to do about them
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -58,9 +68,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
+        for file in (*temporary.rglob("*"), temporary):
+            _flush(file)
         if folder.exists():
             folder.rename(old)
         try:
@@ -69,6 +78,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(folder)
             raise
+        _flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

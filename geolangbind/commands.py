@@ -24,7 +24,7 @@ def _train(config: dict[str, Any]) -> None:
     from geolangbind.train.settings import from_config
 
     folder = run_training(from_config(config))
-    Console(highlight=False).print(f"model written to [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+    Console(highlight=False).print(f"model in [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
 
 
 def _evaluate(config: dict[str, Any]) -> None:

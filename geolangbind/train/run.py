@@ -30,9 +30,10 @@ from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.distributed import agree, launched, processes, strategy
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
+from geolangbind.train.resume import TOOL, check_resumable, is_finished, resume
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.sharding import gathered
-from geolangbind.train.state import newest_state, restore_state
+from geolangbind.train.state import sweep
 from geolangbind.train.tasks import AlignmentTask
 from geolangbind.weights.bundled import BUNDLED
 from geolangbind.weights.load import load
@@ -43,7 +44,7 @@ _MEASURED_SAMPLES = 256
 
 
 def train(settings: TrainSettings) -> Path:
-    """Run a training to its end, from its newest checkpoint if it has one.
+    """Run a training to its end, from its newest checkpoint if it has one; a finished one is left as it is, and said to be.
 
     Returns:
         The model folder, `run_dir/model`.
@@ -67,6 +68,8 @@ def train(settings: TrainSettings) -> Path:
     torch.manual_seed(settings.seed)
 
     shards = ShardSet.open(settings.data)
+    if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
+        return run_dir / "model"
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
     places = choose_places(shards, streams, settings)
@@ -79,10 +82,11 @@ def train(settings: TrainSettings) -> Path:
     module = fabric.setup_module(task)  # before the optimiser, too: FSDP puts parts of the weights in the place of the weights
     optimizer = build_optimizer(task, settings.optim)
 
-    state = _resume(run_dir, settings, shards.fingerprint, task, optimizer, fabric.is_global_zero)
+    identities = {name: teacher.identity for name, teacher in teachers.items()}
+    state = resume(run_dir, settings, identities, task, optimizer, fabric.is_global_zero)
     agree({"step": state.step, "data": shards.fingerprint, "settings": asdict(settings)}, fabric.device, processes())
     if fabric.is_global_zero:
-        _describe(run_dir, settings, shards, teachers)
+        _describe(run_dir, settings, shards, identities)
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
     if state.step == 0 and settings.model in zoo.SIZES:
@@ -197,7 +201,7 @@ def finish(
     model.gsd_m = tuple(sorted({*model.gsd_m, *(shard.gsd_m for stream in streams for shard in stream.shards if shard.gsd_m)}))
     model.trained_words = model.trained_words | task.seen_words
     model.provenance = {
-        "tool": "geolangbind-train",
+        "tool": TOOL,
         "version": version("geolangbind"),
         "sensor_group": settings.sensor_group.name,
         "steps": state.step,
@@ -218,28 +222,22 @@ def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[st
     return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
 
 
-def _resume(
-    run_dir: Path, settings: TrainSettings, fingerprint: str, task: AlignmentTask, optimizer: torch.optim.Optimizer, lead: bool
-) -> Progressed:
-    newest = newest_state(run_dir)
-    if newest is None:
-        return Progressed(0, {})
-    if settings.resume == "never":
-        raise SettingsError(f"{run_dir} already holds {newest.name}; continue it (resume=auto), or give another run_dir")
-    record = run_dir / "run.json"
-    if record.is_file() and (before := json.loads(record.read_text(encoding="utf-8"))["data"]["fingerprint"]) != fingerprint:
-        raise SettingsError(
-            f"{newest} was trained on other data ({before[:12]}, now {fingerprint[:12]}); give another run_dir, or delete this one"
-        )
-    restored = restore_state(run_dir, task, optimizer, lead)
-    if restored is None:
-        return Progressed(0, {})
-    told, average = restored
-    task.seen_words.update(told["seen_words"])
-    return Progressed(int(told["step"]), average if settings.ema_decay else {})
+def _done_before(run_dir: Path, settings: TrainSettings, fingerprint: str, lead: bool) -> bool:
+    """Tidy up and check the run folder; whether there is nothing left to train, which is then said."""
+    from rich.console import Console
+
+    if lead:
+        sweep(run_dir)  # here, because a run killed before its first checkpoint leaves something too
+    check_resumable(run_dir, settings, fingerprint)
+    if not is_finished(run_dir, settings):
+        return False
+    if lead:
+        told = f"{run_dir} has done its {settings.steps} steps before; its model stays as it is (more steps go on from there)"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(told)
+    return True
 
 
-def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, Teacher]) -> None:
+def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, str]) -> None:
     """Keep what is needed to repeat the run: settings, versions, data, teachers, command."""
     run_dir.mkdir(parents=True, exist_ok=True)
     packages = ("geolangbind", "torch", "timm", "open_clip_torch", "lightning", "webdataset", "numpy")
@@ -247,7 +245,7 @@ def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers
         "command": " ".join(sys.argv),
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in packages}},
         "data": {"folder": str(shards.folder), "fingerprint": shards.fingerprint},
-        "teachers": {name: teacher.identity for name, teacher in teachers.items()},
+        "teachers": dict(teachers),
     }
     with atomic_path(run_dir / "run.json") as part:
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -212,7 +212,7 @@ class TrainSettings:
         model: a size from the zoo (random weights) or a model or run folder to start from.
         data: folder of shards with an index.json.
         run_dir: everything the run writes lies here.
-        steps: global optimiser steps.
+        steps: global optimiser steps. A later start may ask for more; the learning rate then follows the longer schedule from there on.
         batch_size: global batch, over all processes.
         memory_chunk: samples that a process encodes at a time; 0 for its whole share of the batch. See `AlignmentTask`.
         seed: of weights, data order, caption choice and augmentation.

@@ -7,7 +7,6 @@ Data order and random numbers are functions of (seed, step), so the step is all 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -73,8 +72,6 @@ def save_state(
         save_file(tensors, part / "state.safetensors")
         told = {"step": step, "sha256": file_sha256(part / "state.safetensors"), **notes}
         (part / "state.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
-    for place in (folder, folder.parent):
-        _flush_names(place)
     _prune(run_dir, kept)
 
 
@@ -198,12 +195,3 @@ def _score(folder: Path) -> float | None:
     except (OSError, ValueError, AttributeError):
         return None
     return float(score) if isinstance(score, int | float) else None
-
-
-def _flush_names(folder: Path) -> None:
-    """Bring a folder's own entries to disk; a power cut could otherwise undo the rename."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -74,6 +74,23 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_ends(settings_for, tmp_pa
     assert told[0] == told[1] and told[0]["trained_words"]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")  # more than some machines have cores
+def test_reruns_and_loader_workers_change_nothing(settings_for, tmp_path):
+    """Two runs alike, and two and four reading processes: one model, one log, with teachers, augmentation and band drawing."""
+    drawn = {"most_bands": 2, "image_gain": 0.3, "band_gain": 0.2, "contrast": 0.2}
+    common = {"steps": 4, "train_text": True, "ema_decay": 0.5, "augment": drawn, "deterministic": True, **ALL, **MAKA}
+    found = {}
+    try:
+        for name, workers in (("first", 0), ("again", 0), ("two", 2), ("four", 4)):
+            folder = tmp_path / name
+            train(settings_for(run_dir=str(folder), machine={"workers": workers}, **common))
+            found[name] = (file_sha256(folder / WEIGHTS), stripped(rows_of(folder)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found["first"] == found["again"] == found["two"] == found["four"]
+    assert [row["step"] for row in found["first"][1]] == [1, 2, 3, 4]
+
+
 def test_other_seeds_are_other_models(settings_for, tmp_path):
     models = [train(settings_for(steps=1, seed=seed, run_dir=str(tmp_path / str(seed)))) for seed in (0, 1)]
     assert len({file_sha256(model / "model.safetensors") for model in models}) == 2
