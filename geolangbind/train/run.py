@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import yaml
+from rich.console import Console
 from torch import Tensor
 
 from geolangbind.checkpoint import atomic_path, file_sha256
@@ -26,11 +27,14 @@ from geolangbind.models import zoo
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.distributed import agree, launched, processes, strategy
+from geolangbind.train.facts import facts_table, gather
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
+from geolangbind.train.report import write_report
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.state import newest_state, restore_state
 from geolangbind.train.tasks import AlignmentTask
+from geolangbind.train.validate import open_validator
 from geolangbind.weights.bundled import BUNDLED
 from geolangbind.weights.load import load
 from geolangbind.weights.source import HUB, find_source
@@ -75,8 +79,11 @@ def train(settings: TrainSettings) -> Path:
 
     state = _resume(run_dir, settings, shards.fingerprint, task, optimizer, fabric.is_global_zero)
     agree({"step": state.step, "data": shards.fingerprint, "settings": asdict(settings)}, fabric.device, processes())
+    validator = open_validator(settings, model)
+    facts = gather(task, streams, weights, live, fabric.world_size, validator)
     if fabric.is_global_zero:
         _describe(run_dir, settings, shards, teachers)
+        Console(quiet=not settings.progress).print(facts_table(settings, facts))
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
     if state.step == 0 and settings.model in zoo.SIZES:
@@ -88,9 +95,11 @@ def train(settings: TrainSettings) -> Path:
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
             workers=machine.workers, teachers=cached,
         )  # fmt: skip
-        fit(task, optimizer, batches, fabric, settings, state)
+        fit(task, optimizer, batches, fabric, settings, state, validator)
     if fabric.is_global_zero:
         finish(model, task, settings, streams, shards, state).save(run_dir / "model")
+        if settings.report:
+            write_report(settings, facts)
     fabric.barrier()
     return run_dir / "model"
 
