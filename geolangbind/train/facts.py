@@ -22,7 +22,7 @@ class Facts:
     """What the settings do not say by themselves.
 
     Attributes:
-        sensors: modality, sensor, samples and share of the steps, per stream.
+        sensors: modality, sensor, samples and share of the steps.
         processes: how many.
         trained: parameters that are trained.
         frozen: parameters of the model that are not; teachers do not count.
@@ -56,12 +56,15 @@ def gather(
         processes: how many.
         validator: measures on the way, or None.
     """
-    sensors = [(s.modality, s.sensor, len(s), weight / sum(weights)) for s, weight in zip(streams, weights, strict=True)]
+    sensors: dict[tuple[str, str], tuple[int, float]] = {}
+    for stream, weight in zip(streams, weights, strict=True):
+        samples, share = sensors.get(name := (stream.modality, stream.sensor), (0, 0.0))
+        sensors[name] = (samples + len(stream), share + weight / sum(weights))
     counts = [sum(p.numel() for p in module.parameters() if p.requires_grad == trained) for trained in (True, False)]
     held = {} if validator is None else {modality: sum(map(len, found)) for modality, found in validator.streams.items()}
     most = 0 if validator is None else validator.settings.validation.samples
     sizes = tuple((modality, min(count, most)) for modality, count in held.items())
-    return Facts(tuple(sensors), processes, counts[0], counts[1], tuple(live), sizes)
+    return Facts(tuple((*name, *told) for name, told in sensors.items()), processes, counts[0], counts[1], tuple(live), sizes)
 
 
 def facts_rows(settings: TrainSettings, facts: Facts) -> list[tuple[str, str]]:

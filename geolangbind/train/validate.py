@@ -79,8 +79,8 @@ class Validator:
     def _measure_modality(self, modality: str) -> dict[str, Any]:
         began = time.perf_counter()
         vectors, labels, captions = [], list[object](), list[str | None]()
-        for stream in self.streams[modality]:
-            found, told = batch_vectors(self.model, _noted(self._batches(stream), captions))
+        for stream, wanted in sample_numbers(self.streams[modality], self.settings.validation.samples):
+            found, told = batch_vectors(self.model, _noted(self._batches(stream, wanted), captions))
             vectors.append(found)
             labels += [row.get(self.settings.label) for row in told]
         row: dict[str, Any] = {"modality": modality, "sensors": sorted({stream.sensor for stream in self.streams[modality]})}
@@ -107,10 +107,8 @@ class Validator:
         row = {"recall_1": recall_at(scores, truth, 1), "recall_5": recall_at(scores, truth, 5), "captions": len(candidates)}
         return row | {f"recall_{k}_chance": min(1.0, k / len(candidates)) for k in (1, 5)}
 
-    def _batches(self, stream: Stream) -> Iterator[Batch]:
-        """Evenly spaced samples, for shards may be sorted; a modality's streams share its samples."""
-        chosen, size = self.settings.validation, self.settings.validation.batch_size
-        wanted = sample_numbers(len(stream), -(-chosen.samples // len(self.streams[stream.modality])))
+    def _batches(self, stream: Stream, wanted: NDArray[np.int64]) -> Iterator[Batch]:
+        size = self.settings.validation.batch_size
         return (collate(stream.read_many(wanted[first : first + size])) for first in range(0, len(wanted), size))
 
 
@@ -137,10 +135,15 @@ def validation_score(rows: Sequence[Mapping[str, Any]], metric: str) -> float | 
     return sum(values) / len(values) if values else None
 
 
-def sample_numbers(there: int, wanted: int) -> NDArray[np.int64]:
-    """At most `wanted` of `there` sample numbers, evenly spaced from the first on."""
-    count = min(there, wanted)
-    return np.arange(count, dtype=np.int64) * there // count
+def sample_numbers(streams: Sequence[Stream], most: int) -> Iterator[tuple[Stream, NDArray[np.int64]]]:
+    """Up to `most` samples of several streams laid end to end, evenly spaced, for shards may be sorted; streams without one are skipped."""
+    ends = np.cumsum([len(stream) for stream in streams])
+    count = min(int(ends[-1]), most)
+    numbers = np.arange(count, dtype=np.int64) * ends[-1] // count
+    for stream, end in zip(streams, ends, strict=True):
+        own = numbers[(numbers >= end - len(stream)) & (numbers < end)] - (end - len(stream))
+        if len(own):
+            yield stream, own
 
 
 @contextmanager
