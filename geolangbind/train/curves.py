@@ -1,7 +1,8 @@
-"""The picture of a run: losses, validation, gradient shares, learning rate."""
+"""The picture of a run: losses, validation, which modality's gradient dominates, learning rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from matplotlib.figure import Figure
 
 from geolangbind.checkpoint import atomic_path
 from geolangbind.train.settings import MODALITIES
-from geolangbind.train.summary import Row, curve, gradient_shares, loss_columns
+from geolangbind.train.summary import DOMINATES, Row, curve, gradient_shares, loss_columns
 
 _COLORS = dict(zip(MODALITIES, ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"), strict=True))
 """Okabe and Ito's colour-blind-safe palette."""
-_WINDOWS = 24
+_WINDOWS, _LEAST_STEPS = 20, 6
 _COLUMNS = 3
 _MEASURES = {"zero_shot": "zero-shot top-1", "recall_1": "image-to-text R@1", "recall_5": "image-to-text R@5"}
 
@@ -31,7 +32,8 @@ def plot_run(path: Path, rows: Sequence[Row], validation: Sequence[Row], clip_no
     """
     losses = loss_columns(rows)
     measures = [name for name in _MEASURES if any(name in row for row in validation)]
-    count = len(losses) + len(measures) + 2
+    present = [name for name in MODALITIES if any(row["modality"] == name for row in rows)]
+    count = len(losses) + len(measures) + (len(present) > 1) + 1
     height = -(-count // _COLUMNS)
     figure = Figure(figsize=(4.1 * min(count, _COLUMNS), 2.9 * height), layout="constrained")  # no pyplot: nothing global, nothing to close
     grid = figure.subplots(height, min(count, _COLUMNS), squeeze=False)
@@ -39,16 +41,13 @@ def plot_run(path: Path, rows: Sequence[Row], validation: Sequence[Row], clip_no
     for axes in panels[count:]:
         axes.axis("off")
     used = iter(panels)
-    present = [name for name in MODALITIES if any(row["modality"] == name for row in rows)]
     for column in losses:
         _plot_loss(next(used), rows, present, column)
     for name in measures:
         _plot_measure(next(used), validation, present, name)
-    _plot_shares(next(used), rows, present, clip_norm)
-    axes = next(used)
-    axes.plot([row["step"] for row in rows], [row["lr"] for row in rows], color="#444444", **_marks(len(rows)))
-    _dress(axes, "learning rate")
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    if len(present) > 1:
+        _plot_ratios(next(used), rows, present, clip_norm)
+    _plot_rate(next(used), rows)
     handles, names = panels[0].get_legend_handles_labels()
     if len(present) > 1:
         figure.legend(handles, names, loc="outside upper center", ncols=len(present), frameon=False, fontsize=9)
@@ -80,22 +79,26 @@ def _plot_measure(axes: Any, rows: Sequence[Row], present: Sequence[str], name: 
     _dress(axes, f"{_MEASURES[name]}, %")
 
 
-def _plot_shares(axes: Any, rows: Sequence[Row], present: Sequence[str], clip_norm: float) -> None:  # noqa: ANN401
-    parts = [part for part in np.array_split(np.arange(len(rows)), min(_WINDOWS, max(1, len(rows) // (4 * len(present))))) if len(part)]
+def _plot_ratios(axes: Any, rows: Sequence[Row], present: Sequence[str], clip_norm: float) -> None:  # noqa: ANN401
+    parts = np.array_split(np.arange(len(rows)), max(1, min(_WINDOWS, len(rows) // (_LEAST_STEPS * len(present)))))
     windows = [gradient_shares([rows[i] for i in part], clip_norm) for part in parts]
-    bottom = np.zeros(len(windows))
-    edges = [rows[part[0]]["step"] - 1 for part in parts] + [rows[-1]["step"]]
+    places = [rows[part[len(part) // 2]]["step"] for part in parts]
     for modality in present:
-        shares = np.array([100 * window[modality].gradient if modality in window else 0.0 for window in windows])
-        axes.bar(edges[:-1], shares, np.diff(edges), bottom=bottom, align="edge", color=_COLORS[modality], linewidth=0)
-        bottom += shares
-    whole, level = gradient_shares(rows, clip_norm), 0.0
-    for modality in present[:-1]:
-        level += 100 * whole[modality].steps if modality in whole else 0
-        axes.axhline(level, color="white", linewidth=1.2, linestyle="--")
-    axes.set_ylim(0, 100)
-    axes.margins(x=0)
-    _dress(axes, "gradient share, % (dashed: of steps)")
+        points = [(place, window[modality].ratio) for place, window in zip(places, windows, strict=True) if modality in window]
+        if points:
+            axes.plot(*np.array(points).T, color=_COLORS[modality], marker="o", markersize=3, linewidth=1.5)
+    for level, name in ((1.0, "fair"), (DOMINATES, "dominates")):
+        axes.axhline(level, color="black", linewidth=1, linestyle=":")
+        axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
+    axes.set_ylim(0, max(1.25 * DOMINATES, axes.get_ylim()[1]))
+    _dress(axes, "gradient share / share of steps")
+
+
+def _plot_rate(axes: Any, rows: Sequence[Row]) -> None:  # noqa: ANN401
+    power = math.floor(math.log10(max(row["lr"] for row in rows) or 1.0))
+    axes.plot([row["step"] for row in rows], [row["lr"] / 10.0**power for row in rows], color="#444444", **_marks(len(rows)))
+    axes.set_ylim(bottom=0)
+    _dress(axes, f"learning rate, 1e{power}")
 
 
 def _faint(modality: str) -> dict[str, Any]:

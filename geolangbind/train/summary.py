@@ -76,13 +76,13 @@ def clipped_share(rows: Iterable[Row], clip_norm: float) -> float:
 
 
 def curve(rows: Iterable[Row], column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps and running mean of a column, over a twelfth of the points, where rows have it."""
+    """Steps and running mean of a column where rows have it; each mean is over a twelfth of the points, half of them on each side."""
     points = [(row["step"], row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
     if not points:
         return np.empty(0), np.empty(0)
     steps, values = np.array(points, dtype=np.float64).T
     span = max(1, len(values) // 12)
-    return steps[span - 1 :], np.convolve(values, np.ones(span) / span, mode="valid")
+    return steps[span // 2 : len(steps) - (span - 1) // 2], np.convolve(values, np.ones(span) / span, mode="valid")
 
 
 def last_losses(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:

@@ -41,6 +41,8 @@ def test_curves_are_running_means_over_a_twelfth():
     steps, values = curve([*rows, row(25), row(26, contrastive=math.nan)], "contrastive")
     np.testing.assert_array_equal(steps, np.arange(2, 25))
     np.testing.assert_allclose(values, np.arange(2, 25) - 0.5)
+    steps, values = curve([row(step, contrastive=float(step)) for step in range(1, 37)], "contrastive")
+    np.testing.assert_allclose(steps, values)  # three points each, in whose middle the mean stands
     assert [len(part) for part in curve([row()], "contrastive")] == [0, 0]
 
 

@@ -1,6 +1,7 @@
 """Validation leaves no trace, measures the weights it should, and agrees with the evaluation of the saved model."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,6 +126,17 @@ def test_when_it_is_due(settings_for, shards):
     assert [step for step in range(1, 6) if last.due(step)] == [5] and open_validator(settings_for(), None) is None
     assert len(last.classes) == 24
     assert not open_validator(settings_for(label="crop", validation={"data": str(shards)}), None).classes
+
+
+def test_other_processes_wait_and_spread_weights_are_left_alone(settings_for, shards, monkeypatch):
+    waited = []
+    validator = open_validator(settings_for(validation={"data": str(shards)}), None)
+    fabric = SimpleNamespace(is_global_zero=False, barrier=lambda: waited.append(1))
+    assert validator.measure(nn.Linear(1, 1), {}, 1, fabric) == [] and waited == [1]
+    monkeypatch.setattr("geolangbind.train.validate.DTensor", nn.Parameter)
+    fabric.is_global_zero = True
+    with pytest.warns(UserWarning, match="validation is skipped: the weights are spread over processes"):
+        assert validator.measure(nn.Linear(1, 1), {}, 1, fabric) == [] and waited == [1]
 
 
 def test_impossible_validations_are_refused(settings_for, shards):
