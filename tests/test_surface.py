@@ -78,4 +78,4 @@ def test_constraints_name_no_index():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert not [line for line in lines if "://" in line or line.startswith("-")]
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line and not line.startswith((" ", "#"))}
-    assert {entry.split(">")[0].lower().replace("_", "-") for entry in PROJECT["dependencies"]} <= pinned
+    assert {re.split(r"[>\[]", entry)[0].lower().replace("_", "-") for entry in PROJECT["dependencies"]} <= pinned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from geolangbind.data.batch import Batch
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import Stream
 from geolangbind.errors import DataError
@@ -44,16 +45,21 @@ def class_vectors(model: GeoLangBind, classes: Mapping[str, Sequence[str]], moda
     return F.normalize(torch.stack(vectors), dim=-1)
 
 
-@torch.no_grad()
 def stream_vectors(model: GeoLangBind, stream: Stream, batch_size: int = 128) -> tuple[Tensor, list[dict[str, object]]]:
-    """Encode every sample of a stream.
+    """Encode every sample of a stream, see `batch_vectors`."""
+    return batch_vectors(model, iterate_all(stream, batch_size))
+
+
+@torch.no_grad()
+def batch_vectors(model: GeoLangBind, batches: Iterable[Batch]) -> tuple[Tensor, list[dict[str, object]]]:
+    """Encode batches.
 
     Returns:
         (N, D) unit vectors and the labels of each sample.
     """
     vectors: list[Tensor] = []
     labels: list[dict[str, object]] = []
-    for batch in iterate_all(stream, batch_size):
+    for batch in batches:
         vectors.append(model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid))
         labels += [{task: values[i] for task, values in batch.labels.items()} for i in range(len(batch))]
     return torch.cat(vectors), labels
@@ -72,16 +78,20 @@ def zero_shot(model: GeoLangBind, streams: Sequence[Stream], classes: Mapping[st
         DataError: a sample has no such label, or one that is no class.
     """
     prototypes = class_vectors(model, classes, streams[0].modality)
-    numbers = {name: number for number, name in enumerate(classes)}
     scores: list[NDArray[np.float32]] = []
-    truth: list[int] = []
+    truth: list[object] = []
     for stream in streams:
         vectors, labels = stream_vectors(model, stream)
-        scores.append((vectors @ prototypes.T).numpy())
-        for row in labels:
-            if str(row.get(label)) not in numbers:
-                raise DataError(f"a {stream.modality} sample has {label}={row.get(label)!r}, which is none of {', '.join(numbers)}")
-            truth.append(numbers[str(row[label])])
-    share = top1(np.concatenate(scores), np.array(truth))
+        scores.append((vectors @ prototypes.T).cpu().numpy())
+        truth += [row.get(label) for row in labels]
+        if unknown := [value for value in truth if str(value) not in classes]:
+            raise DataError(f"a {stream.modality} sample has {label}={unknown[0]!r}, which is none of {', '.join(classes)}")
+    return accuracy(np.concatenate(scores), truth, classes)
+
+
+def accuracy(scores: NDArray[np.floating], truth: Sequence[object], classes: Iterable[str]) -> Accuracy:
+    """Top-1 accuracy of scores (N, K) against true classes, one of `classes` (K of them, in the order of the scores) each."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    share = top1(scores, np.array([numbers[str(value)] for value in truth]))
     low, high = wilson_interval(share, len(truth))
-    return Accuracy(share, len(truth), low, high, 1 / len(classes))
+    return Accuracy(share, len(truth), low, high, 1 / len(numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,20 @@ def update_average(average: Mapping[str, Tensor], module: nn.Module, step: int, 
     weight = 1 - min(decay, step / (step + _MEMORY_AT_FIRST))
     names = [name for name, _ in _trained(module)]
     torch._foreach_lerp_([local(average[name]) for name in names], [local(parameter) for _, parameter in _trained(module)], weight)
+
+
+@contextmanager
+def averaged_weights(average: Mapping[str, Tensor], module: nn.Module) -> Iterator[None]:
+    """Let the parameters be the averages for a while; afterwards each has the very memory it had. Nothing is copied."""
+    parameters = dict(module.named_parameters())
+    own = {name: parameters[name].data for name in average}
+    try:
+        for name, value in average.items():
+            parameters[name].data = value
+        yield
+    finally:
+        for name, value in own.items():
+            parameters[name].data = value
 
 
 def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -12,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geolangbind.checkpoint import atomic_path
 from geolangbind.data.batch import Batch
 from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients, stop_if_not_finite
+from geolangbind.train.log import Log
 from geolangbind.train.optim import learning_rate
+from geolangbind.train.progress import ProgressBar
 from geolangbind.train.settings import TrainSettings
 from geolangbind.train.sharding import average_whole
 from geolangbind.train.state import Kept, save_state
+from geolangbind.train.validate import Validator, validation_score
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -47,6 +46,7 @@ def fit(
     fabric: Fabric,
     settings: TrainSettings,
     state: Progressed,
+    validator: Validator | None = None,
 ) -> None:
     """Train from `state.step` to `settings.steps`, in place.
 
@@ -57,6 +57,7 @@ def fit(
         fabric: devices, precision, processes.
         settings: of the run.
         state: updated as steps are done.
+        validator: measures on the way, or None.
 
     Raises:
         DataError: a loss or the gradient is not finite, see `guard`. Nothing of that step is applied.
@@ -69,8 +70,8 @@ def fit(
     if settings.ema_decay and not state.average:
         state.average = start_average(task)
     kept, scores = Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else ""), list[float]()
-    with _Log(run_dir, state.step, fabric.is_global_zero) as log, _bar(settings, fabric) as progress:
-        bar = progress.add_task(f"{settings.sensor_group.name:>6}", total=settings.steps, completed=state.step, loss="", rate="")
+    lead = fabric.is_global_zero
+    with Log(run_dir, state.step, lead) as log, ProgressBar(settings, state.step, lead) as progress:
         waited = time.perf_counter()
         for batch in batches:
             began = time.perf_counter()
@@ -87,14 +88,18 @@ def fit(
             row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
             log.write(row)
             scores += [losses[settings.best_metric]] if settings.best_metric in losses else []
-            progress.update(bar, completed=state.step, loss=f"loss {losses['loss']:.3f}", rate=f"{row['samples_per_s']:.0f}/s")
+            progress.update(row)
+            if validator is not None and validator.due(state.step):
+                found = validator.measure(task, state.average, state.step, fabric)
+                log.write_validation(found)
+                scores = [score for score in (validation_score(found, settings.best_metric),) if score is not None] or scores
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 log.flush()
                 notes: dict[str, Any] = {"seen_words": sorted(task.seen_words)}
                 notes |= {"score": sum(scores) / len(scores)} if scores else {}
                 scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
-                save_state(run_dir, state.step, task, optimizer, state.average, notes, kept, fabric.is_global_zero)
-            waited = ended
+                save_state(run_dir, state.step, task, optimizer, state.average, notes, kept, lead)
+            waited = time.perf_counter()  # neither validation nor a checkpoint is waiting for data
 
 
 def _step(
@@ -126,62 +131,3 @@ def _step(
 def short_attention(device: torch.device) -> AbstractContextManager[None]:
     """On a CPU, plain matrix products: the backward pass of its fused attention takes 40 % of a step at a few dozen tokens."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
-
-
-def _bar(settings: TrainSettings, fabric: Fabric) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tail = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[rate]}"))
-    return Progress(*columns, *tail, disable=not (settings.progress and fabric.is_global_zero))
-
-
-class _Log:
-    """`metrics.jsonl` (one row per step) and TensorBoard events; rows beyond the resumed step are dropped."""
-
-    def __init__(self, run_dir: Path, step: int, active: bool) -> None:
-        self.path, self.step, self.active = run_dir / "metrics.jsonl", step, active
-
-    def __enter__(self) -> _Log:
-        if self.active:
-            from torch.utils.tensorboard.writer import SummaryWriter
-
-            rows = kept_rows(self.path.read_text(encoding="utf-8", errors="replace"), self.step) if self.path.exists() else []
-            with atomic_path(self.path) as part:
-                part.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-            self.stream = self.path.open("a", encoding="utf-8")
-            self.board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step + 1)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self.active:
-            self.stream.close()
-            self.board.close()
-
-    def write(self, row: dict[str, Any]) -> None:
-        if self.active:
-            self.stream.write(json.dumps({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}) + "\n")
-            for name, value in row.items():
-                if isinstance(value, float):
-                    self.board.add_scalar(
-                        f"{row['modality']}/{name}" if "/" in name or name in ("loss", "contrastive") else name, value, row["step"]
-                    )
-
-    def flush(self) -> None:
-        """Bring all rows to disk; called before a checkpoint, which must never know of more steps than the log."""
-        if not self.active:
-            return
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.board.flush()
-
-
-def kept_rows(text: str, step: int) -> list[str]:
-    """Lines of `metrics.jsonl` up to step `step`, each step once and in order; rows beyond it and half-written ones are left out."""
-    rows: list[str] = []
-    for line in text.splitlines():
-        try:
-            number = json.loads(line)["step"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        if number == len(rows) + 1 <= step:
-            rows.append(line)
-    return rows

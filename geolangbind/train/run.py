@@ -10,10 +10,11 @@ from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
+from rich.console import Console
 from torch import Tensor
 
 from geolangbind.checkpoint import atomic_path, file_sha256
@@ -28,17 +29,23 @@ from geolangbind.models.two_tower import TwoTower
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
 from geolangbind.train.distributed import agree, launched, processes, strategy
+from geolangbind.train.facts import facts_table, gather
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
+from geolangbind.train.report import write_report
 from geolangbind.train.resume import TOOL, check_resumable, is_finished, resume
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.sharding import gathered
 from geolangbind.train.state import sweep
 from geolangbind.train.tasks import AlignmentTask
+from geolangbind.train.validate import open_validator
 from geolangbind.weights.bundled import BUNDLED
 from geolangbind.weights.load import load
 from geolangbind.weights.source import HUB, find_source
 from geolangbind.weights.tokenizers import size_tokenizer
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 _MEASURED_SAMPLES = 256
 
@@ -52,21 +59,7 @@ def train(settings: TrainSettings) -> Path:
     Raises:
         GeoLangBindError: settings, data or checkpoint cannot be used.
     """
-    from lightning.fabric import Fabric
-
-    machine, run_dir = settings.machine, Path(settings.run_dir)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    if machine.threads:
-        torch.set_num_threads(machine.threads)
-    torch.use_deterministic_algorithms(settings.deterministic)
-    devices, nodes = launched(machine)
-    fabric = Fabric(
-        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision,
-        strategy=strategy(devices, nodes, machine.strategy),
-    )  # fmt: skip
-    fabric.launch()
-    torch.manual_seed(settings.seed)
-
+    fabric, run_dir = _launch(settings), Path(settings.run_dir)
     shards = ShardSet.open(settings.data)
     if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
         return run_dir / "model"
@@ -85,8 +78,11 @@ def train(settings: TrainSettings) -> Path:
     identities = {name: teacher.identity for name, teacher in teachers.items()}
     state = resume(run_dir, settings, identities, task, optimizer, fabric.is_global_zero)
     agree({"step": state.step, "data": shards.fingerprint, "settings": asdict(settings)}, fabric.device, processes())
+    validator = open_validator(settings, model)
+    facts = gather(task, streams, weights, live, fabric.world_size, validator)
     if fabric.is_global_zero:
         _describe(run_dir, settings, shards, identities)
+        Console(quiet=not settings.progress).print(facts_table(settings, facts))
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
     if state.step == 0 and settings.model in zoo.SIZES:
@@ -96,14 +92,36 @@ def train(settings: TrainSettings) -> Path:
     if state.step < settings.steps:
         batches = make_loader(
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
-            workers=machine.workers, teachers=cached, places=places,
+            workers=settings.machine.workers, teachers=cached, places=places,
         )  # fmt: skip
-        fit(module, optimizer, batches, fabric, settings, state)
+        fit(module, optimizer, batches, fabric, settings, state, validator)
     trained = gathered({**task.state_dict(), **state.average}, fabric.is_global_zero)
     if fabric.is_global_zero:
         finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
+        if settings.report:
+            write_report(settings, facts)
     fabric.barrier()
     return run_dir / "model"
+
+
+def _launch(settings: TrainSettings) -> Fabric:
+    """Fabric with its processes started, seeded alike."""
+    from lightning.fabric import Fabric
+
+    machine = settings.machine
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    devices, nodes = launched(machine)
+    fabric = Fabric(
+        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision,
+        strategy=strategy(devices, nodes, machine.strategy),
+    )  # fmt: skip
+    fabric.launch()
+    torch.manual_seed(settings.seed)
+    return fabric
 
 
 def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, ...], list[float]]:

@@ -205,6 +205,27 @@ class Augment:
 
 
 @dataclass
+class Validation:
+    """Zero-shot accuracy and retrieval while the run goes on, in `validation.jsonl`.
+
+    Attributes:
+        data: folder of held-out shards; empty switches validation off.
+        every: steps between validations; 0 validates at the end only.
+        samples: at most this many per modality.
+        batch_size: samples encoded at once.
+    """
+
+    data: str = ""
+    every: int = 0
+    samples: int = 256
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        _require(self.every >= 0, f"validation.every is {self.every}; it must not be negative")
+        _require(self.samples > 0 and self.batch_size > 0, "validation.samples and validation.batch_size must be above 0")
+
+
+@dataclass
 class TrainSettings:
     """One training run.
 
@@ -224,16 +245,20 @@ class TrainSettings:
         ema_decay: the saved model is an exponential moving average of the weights; 0 saves the last weights.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many of the newest to keep.
-        best_metric: keep also the checkpoint with the best mean of this column of metrics.jsonl since the one before; empty keeps none.
+        best_metric: keep also the checkpoint with the best mean of this column of metrics.jsonl since the one before, or, as
+            "validation/zero_shot", "validation/recall_1" or "validation/recall_5", with the best last validation since the one before,
+            mean over modalities; empty keeps none.
         best_is: "lowest" or "highest".
         deterministic: bit-identical reruns on one machine.
-        progress: show a progress bar.
+        progress: show a progress bar, and at the start what the run is.
+        report: write report.md and curves.png after the run.
         sensor_group: which sensors.
         teachers: MaKA.
         optim: optimiser and schedule.
         augment: augmentation.
         virtual_sensors: hyperspectral images seen through drawn band responses.
         cross_sensor: image-image term between sensors of one place.
+        validation: measuring on the way.
         machine: devices and precision.
     """
 
@@ -256,12 +281,14 @@ class TrainSettings:
     best_is: str = "lowest"
     deterministic: bool = False
     progress: bool = True
+    report: bool = True
     sensor_group: SensorGroup = field(default_factory=SensorGroup)
     teachers: Teachers = field(default_factory=Teachers)
     optim: Optim = field(default_factory=Optim)
     augment: Augment = field(default_factory=Augment)
     virtual_sensors: Virtual = field(default_factory=Virtual)
     cross_sensor: CrossSensor = field(default_factory=CrossSensor)
+    validation: Validation = field(default_factory=Validation)
     machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
@@ -279,6 +306,11 @@ class TrainSettings:
         _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it lies in [0, 1)")
         _require(self.checkpoint_every > 0 and self.keep_checkpoints > 0, "checkpoint_every and keep_checkpoints must be above 0")
         _require(self.best_is in ("lowest", "highest"), f"best_is is '{self.best_is}'; use lowest or highest")
+        if self.best_metric.startswith("validation/"):
+            known = [f"validation/{name}" for name in ("zero_shot", "recall_1", "recall_5")]
+            _require(self.best_metric in known, f"best_metric is '{self.best_metric}'; of the validation, use one of {', '.join(known)}")
+            told = bool(self.validation.data) and 0 < self.validation.every <= self.checkpoint_every
+            _require(told, f"best_metric={self.best_metric} needs validation.data and validation.every, at most checkpoint_every")
         masked = bool(self.teachers.choices) and self.keep_tokens < 1
         _require(not masked, "teachers need all tokens of the student: set keep_tokens=1, or teachers=none")
 

@@ -39,12 +39,19 @@ def batch(shards):
 
 @pytest.fixture
 def settings_for(shards, tmp_path):
-    """`settings_for(steps=6, ...)`: a run of the tiny model, on the CPU in float32, without progress bar."""
+    """`settings_for(steps=6, ...)`: a run of the tiny model, on the CPU in float32, without progress bar and report."""
 
     def make(**changes) -> TrainSettings:
         group = {"name": "rgb", "modalities": dict.fromkeys(changes.pop("modalities", ["rgb"]), 1.0)}
         machine = {"accelerator": "cpu", "precision": "32-true", **changes.pop("machine", {})}
-        common = {"data": str(shards), "run_dir": str(tmp_path / "run"), "batch_size": 4, "progress": False, "resume": "auto"}
+        common = {
+            "data": str(shards),
+            "run_dir": str(tmp_path / "run"),
+            "batch_size": 4,
+            "progress": False,
+            "report": False,
+            "resume": "auto",
+        }
         return from_config({**common, "sensor_group": group, "machine": machine, **changes})
 
     return make

@@ -56,9 +56,9 @@ class Moments:
         import safetensors.torch
         from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-        from geolangbind.train import loop, state
+        from geolangbind.train import log, state
 
-        sync, save, row = os.fsync, state.save_file, loop._Log.write
+        sync, save, row = os.fsync, state.save_file, log.Log.write
 
         def watched_sync(handle):
             self.passed(f"sync {self.name_of(Path(f'/proc/self/fd/{handle}').readlink())}")
@@ -70,18 +70,18 @@ class Moments:
             save(tensors, path, *rest)
             self.passed(f"half {name}", lambda: os.truncate(path, Path(path).stat().st_size // 2))
 
-        def watched_row(log, told):
+        def watched_row(journal, told):
             self.passed(f"row {told['step']}")
 
             def half():
-                log.stream.write(f'{{"step": {told["step"]}, "sens')
-                log.stream.flush()
+                journal._metrics.write(f'{{"step": {told["step"]}, "sens')
+                journal._metrics.flush()
 
             self.passed(f"half row {told['step']}", half)
-            row(log, told)
-            self.passed(f"row {told['step']} written", log.stream.flush)
+            row(journal, told)
+            self.passed(f"row {told['step']} written", journal._metrics.flush)
 
-        os.fsync, state.save_file, loop._Log.write = watched_sync, watched_save, watched_row
+        os.fsync, state.save_file, log.Log.write = watched_sync, watched_save, watched_row
         safetensors.torch.save_file = watched_save  # what write_model imports
         steps = {"before": 0, "after": 0}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from geolangbind.train.ema import start_average, update_average
+from geolangbind.train.ema import averaged_weights, start_average, update_average
 
 
 def test_the_running_average_by_hand():
@@ -28,3 +28,14 @@ def test_weights_that_stand_still_are_their_own_average():
         update_average(average, module, step, 0.999)
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(average[name], parameter.detach(), rtol=0, atol=0)
+
+
+def test_averages_stand_in_and_the_very_weights_come_back():
+    module = nn.Linear(2, 1)
+    average = {name: value + 1 for name, value in start_average(module).items()}
+    before = {name: (value.data_ptr(), value.detach().clone()) for name, value in module.named_parameters()}
+    with pytest.raises(KeyError), averaged_weights(average, module):
+        assert all(torch.equal(value, average[name]) for name, value in module.named_parameters())
+        raise KeyError
+    for name, value in module.named_parameters():
+        assert value.data_ptr() == before[name][0] and torch.equal(value, before[name][1]) and value.requires_grad

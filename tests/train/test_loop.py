@@ -1,40 +1,14 @@
-"""The loop's own parts: the log of steps, what a step does to the weights."""
+"""The loop's own part: what a step does to the weights."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from geolangbind.train.loop import _Log, _step
+from geolangbind.train.loop import _step
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import Optim
-
-
-def test_the_log_drops_what_lies_beyond_the_checkpoint(tmp_path):
-    """A killed run has rows of steps that will be done again, the last one perhaps half written."""
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(1, 6)) + '{"st')
-    with _Log(tmp_path, 3, True) as log:
-        log.write({"step": 4, "modality": "rgb", "loss": 0.123456789})
-        log.flush()
-        assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
-    assert json.loads(path.read_text().splitlines()[-1]) == {"step": 4, "modality": "rgb", "loss": 0.123457}
-    assert sorted(child.name for child in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
-
-
-def test_a_new_run_starts_an_empty_log(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    with _Log(tmp_path, 0, True):
-        pass
-    assert (tmp_path / "metrics.jsonl").read_text() == ""
-
-
-def test_other_processes_write_nothing(tmp_path):
-    with _Log(tmp_path, 0, False) as log:
-        log.write({"step": 1, "modality": "rgb", "loss": 1.0})
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("clip", "norm"), [(1.0, 1.0), (0.0, 5.0), (100.0, 5.0)])

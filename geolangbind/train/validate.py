@@ -1,0 +1,165 @@
+"""Zero-shot accuracy and retrieval on a few held-out samples while a run goes on. It leaves no trace in the training."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from geolangbind.data.batch import Batch, collate
+from geolangbind.data.shards import ShardSet, Stream
+from geolangbind.evaluate.metrics import recall_at
+from geolangbind.evaluate.run import label_phrases
+from geolangbind.evaluate.zero_shot import accuracy, batch_vectors, class_vectors
+from geolangbind.model import GeoLangBind
+from geolangbind.train.ema import averaged_weights
+from geolangbind.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+PREFIX = "validation/"
+"""What `best_metric` begins with when it names a column of validation.jsonl."""
+
+
+@dataclass(frozen=True)
+class Validator:
+    """What to measure on.
+
+    Attributes:
+        model: whose towers are trained.
+        streams: of the run's modalities, in the validation shards.
+        classes: phrases by class of `settings.label`; empty where the shards have no such label.
+        settings: of the run.
+    """
+
+    model: GeoLangBind
+    streams: Mapping[str, Sequence[Stream]]
+    classes: Mapping[str, Sequence[str]]
+    settings: TrainSettings
+
+    def due(self, step: int) -> bool:
+        """Whether to measure after `step` steps."""
+        every = self.settings.validation.every
+        return step == self.settings.steps or bool(every and step % every == 0)
+
+    def measure(self, module: nn.Module, average: Mapping[str, Tensor], step: int, fabric: Fabric) -> list[dict[str, Any]]:
+        """Measure on one process while the others wait.
+
+        Args:
+            module: what is trained, with the model's towers in it.
+            average: running averages of weights, measured in their place, or empty.
+            step: steps done.
+            fabric: processes.
+
+        Returns:
+            Rows of `validation.jsonl`, one per modality; none on the other processes, nor where weights are spread over processes.
+        """
+        if any(isinstance(parameter, DTensor) for parameter in module.parameters()):
+            if fabric.is_global_zero:
+                warnings.warn("validation is skipped: the weights are spread over processes; evaluate the saved model", stacklevel=2)
+            return []
+        rows = []
+        if fabric.is_global_zero:
+            with undisturbed(self.model.towers, fabric.device), averaged_weights(average, module) if average else nullcontext():
+                self.model.towers.eval()
+                rows = [{"step": step, "averaged": bool(average), **self._measure_modality(modality)} for modality in self.streams]
+        fabric.barrier()
+        return rows
+
+    def _measure_modality(self, modality: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        vectors, labels, captions = [], list[object](), list[str | None]()
+        for stream, wanted in sample_numbers(self.streams[modality], self.settings.validation.samples):
+            found, told = batch_vectors(self.model, _noted(self._batches(stream, wanted), captions))
+            vectors.append(found)
+            labels += [row.get(self.settings.label) for row in told]
+        row: dict[str, Any] = {"modality": modality, "sensors": sorted({stream.sensor for stream in self.streams[modality]})}
+        row |= {"n": len(labels)} | self._classify(torch.cat(vectors), labels, modality) | self._retrieve(torch.cat(vectors), captions)
+        return row | {"seconds": time.perf_counter() - began}
+
+    def _classify(self, vectors: Tensor, labels: Sequence[object], modality: str) -> dict[str, float]:
+        known = [number for number, value in enumerate(labels) if str(value) in self.classes]
+        if not known:
+            return {}
+        scores = (vectors[known] @ class_vectors(self.model, self.classes, modality).T).cpu().numpy()
+        found = accuracy(scores, [labels[number] for number in known], self.classes)
+        return {"zero_shot": found.top1, "zero_shot_chance": found.chance, "zero_shot_n": found.n}
+
+    def _retrieve(self, vectors: Tensor, captions: Sequence[str | None]) -> dict[str, float]:
+        told = [number for number, caption in enumerate(captions) if caption is not None]
+        candidates = sorted({caption for caption in captions if caption is not None})
+        if len(candidates) < 2:
+            return {}
+        size, numbers = self.settings.validation.batch_size, {caption: number for number, caption in enumerate(candidates)}
+        texts = torch.cat([self.model.encode_text(candidates[first : first + size]) for first in range(0, len(candidates), size)])
+        scores: NDArray[np.float32] = (vectors[told] @ texts.T).cpu().numpy()
+        truth = np.array([numbers[str(captions[number])] for number in told])
+        row = {"recall_1": recall_at(scores, truth, 1), "recall_5": recall_at(scores, truth, 5), "captions": len(candidates)}
+        return row | {f"recall_{k}_chance": min(1.0, k / len(candidates)) for k in (1, 5)}
+
+    def _batches(self, stream: Stream, wanted: NDArray[np.int64]) -> Iterator[Batch]:
+        size = self.settings.validation.batch_size
+        return (collate(stream.read_many(wanted[first : first + size])) for first in range(0, len(wanted), size))
+
+
+def open_validator(settings: TrainSettings, model: GeoLangBind) -> Validator | None:
+    """The validation that a run's settings ask for, or None.
+
+    Raises:
+        DataError: the validation shards hold none of the run's modalities.
+    """
+    if not settings.validation.data:
+        return None
+    shards = ShardSet.open(settings.validation.data)
+    streams: dict[str, list[Stream]] = {}
+    for stream in shards.select(modalities=settings.sensor_group.modalities):
+        streams.setdefault(stream.modality, []).append(stream)
+    first = next(iter(streams.values()))[0].read(0)
+    listed = settings.label in first.meta.labels or settings.label in shards.index.provenance.get("classes", {})
+    return Validator(model, streams, label_phrases(shards, settings.label) if listed else {}, settings)
+
+
+def validation_score(rows: Sequence[Mapping[str, Any]], metric: str) -> float | None:
+    """Mean over modalities of the column that `best_metric` names, or None where it names none of these."""
+    values = [row[column] for row in rows if (column := metric.removeprefix(PREFIX)) in row] if metric.startswith(PREFIX) else []
+    return sum(values) / len(values) if values else None
+
+
+def sample_numbers(streams: Sequence[Stream], most: int) -> Iterator[tuple[Stream, NDArray[np.int64]]]:
+    """Up to `most` samples of several streams laid end to end, evenly spaced, for shards may be sorted; streams without one are skipped."""
+    ends = np.cumsum([len(stream) for stream in streams])
+    count = min(int(ends[-1]), most)
+    numbers = np.arange(count, dtype=np.int64) * ends[-1] // count
+    for stream, end in zip(streams, ends, strict=True):
+        own = numbers[(numbers >= end - len(stream)) & (numbers < end)] - (end - len(stream))
+        if len(own):
+            yield stream, own
+
+
+@contextmanager
+def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put back random numbers and the mode of every submodule afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _noted(batches: Iterator[Batch], captions: list[str | None]) -> Iterator[Batch]:
+    """Pass batches on and keep the first caption of each sample: images of hundreds of samples need not stay in memory."""
+    for batch in batches:
+        captions += [own[0] if own else None for own in batch.captions]
+        yield batch
