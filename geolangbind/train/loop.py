@@ -61,7 +61,7 @@ def fit(
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if settings.ema_decay and not state.average:
         state.average = start_average(task)
-    kept, scores = Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else ""), list[float]()
+    kept, scores = what_stays(settings), list[float]()
     with _Log(run_dir, state.step, fabric.is_global_zero) as log, _bar(settings, fabric) as progress:
         bar = progress.add_task(f"{settings.sensor_group.name:>6}", total=settings.steps, completed=state.step, loss="", rate="")
         waited = time.perf_counter()
@@ -88,6 +88,11 @@ def fit(
                 scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
                 save_state(run_dir, state.step, task, optimizer, state.average, notes, kept)
             waited = ended
+
+
+def what_stays(settings: TrainSettings) -> Kept:
+    """Which checkpoints of a run stay."""
+    return Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else "")
 
 
 def _step(
