@@ -69,8 +69,7 @@ def fit(
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if settings.ema_decay and not state.average:
         state.average = start_average(task)
-    kept, scores = Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else ""), list[float]()
-    lead = fabric.is_global_zero
+    kept, scores, lead = what_stays(settings), list[float](), fabric.is_global_zero
     with Log(run_dir, state.step, lead) as log, ProgressBar(settings, state.step, lead) as progress:
         waited = time.perf_counter()
         for batch in batches:
@@ -100,6 +99,11 @@ def fit(
                 scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
                 save_state(run_dir, state.step, task, optimizer, state.average, notes, kept, lead)
             waited = time.perf_counter()  # neither validation nor a checkpoint is waiting for data
+
+
+def what_stays(settings: TrainSettings) -> Kept:
+    """Which checkpoints of a run stay."""
+    return Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else "")
 
 
 def _step(

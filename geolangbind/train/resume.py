@@ -13,9 +13,9 @@ import yaml
 
 from geolangbind.checkpoint import CONFIG, read_config
 from geolangbind.errors import CheckpointError, SettingsError
-from geolangbind.train.loop import Progressed
+from geolangbind.train.loop import Progressed, what_stays
 from geolangbind.train.settings import TrainSettings
-from geolangbind.train.state import newest_state, restore_state
+from geolangbind.train.state import newest_state, prune, restore_state
 from geolangbind.train.tasks import AlignmentTask
 
 TOOL = "geolangbind-train"
@@ -23,7 +23,7 @@ TOOL = "geolangbind-train"
 _MAY_CHANGE = frozenset(
     {
         "steps", "data", "run_dir", "resume", "progress", "machine", "deterministic", "memory_chunk",
-        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is",
+        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report",
     }
 )  # fmt: skip
 _NOT_GIVEN = "not given"
@@ -120,6 +120,8 @@ def resume(
     restored = restore_state(run_dir, task, optimizer, lead)
     if restored is None:
         return Progressed(0, {})
+    if lead:
+        prune(run_dir, what_stays(settings))
     told, average = restored
     task.seen_words.update(told["seen_words"])
     return Progressed(int(told["step"]), average if settings.ema_decay else {})

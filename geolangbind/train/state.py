@@ -72,7 +72,7 @@ def save_state(
         save_file(tensors, part / "state.safetensors")
         told = {"step": step, "sha256": file_sha256(part / "state.safetensors"), **notes}
         (part / "state.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
-    _prune(run_dir, kept)
+    prune(run_dir, kept)
 
 
 def newest_state(run_dir: Path) -> Path | None:
@@ -176,7 +176,8 @@ def _optimizer_rows(module: nn.Module, optimizer: Optimizer, create: bool = Fals
     return rows
 
 
-def _prune(run_dir: Path, kept: Kept) -> None:
+def prune(run_dir: Path, kept: Kept) -> None:
+    """Delete the checkpoints that do not stay. A restart does so too: a kill may have come between the last checkpoint and this."""
     found = _states(run_dir)
     stay = set(found[-kept.last :])
     scores = {folder: score for folder in found if (score := _score(folder)) is not None} if kept.best else {}

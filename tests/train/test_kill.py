@@ -29,7 +29,12 @@ CHAINS = {
         "rename checkpoints/step-00000002",
         "remove state.safetensors",
     ),
-    "steps and the model": ("after step 1 of this start", "row 6 written", "half .model.part/model.safetensors", "rename .model.part"),
+    "steps and the model": (
+        "after step 1 of this start",
+        "rename checkpoints/step-00000006",
+        "half .model.part/model.safetensors",
+        "rename .model.part",
+    ),
 }
 LONGER = ("rename model", "rename .model.part")  # two more steps: the model of ten is in the way
 COLD = ("before step 3 of this start", f"half {STEP(4)}/state.safetensors", "mkdir .model.part")
