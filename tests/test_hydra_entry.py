@@ -23,7 +23,7 @@ COMMAND = Path(sys.executable).with_name("geolangbind-train")
         ("optim.warmup=3", "did you mean 'optim.warmup_steps'?"),
         ("sensorgroup=rgb", "did you mean 'sensor_group'?"),
         ("zzz=1", "unknown setting 'zzz'; keys are augment, batch_size, .*train_text"),
-        ("sensor_group=xyz", "Available options in 'sensor_group': all dem hsi ir msi others rgb sar$"),
+        ("sensor_group=xyz", "Available options in 'sensor_group': all dem hsi ir msi others published_all published_others rgb sar$"),
         ("rgb", "'rgb' is not of the form key=value"),
         ("data=a(b", "cannot read data=a\\(b: .*put quotes around"),
     ],

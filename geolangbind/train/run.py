@@ -97,9 +97,9 @@ def train(settings: TrainSettings) -> Path:
         fit(module, optimizer, batches, fabric, settings, state, validator)
     trained = gathered({**task.state_dict(), **state.average}, fabric.is_global_zero)
     if fabric.is_global_zero:
-        finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
         if settings.report:
-            write_report(settings, facts)
+            write_report(settings, facts)  # before the model, whose presence says that nothing is left to do
+        finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
     fabric.barrier()
     return run_dir / "model"
 

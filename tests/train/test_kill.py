@@ -123,7 +123,7 @@ def assert_alike(folder, undisturbed, steps):
     found, expected = left_behind(folder), left_behind(undisturbed)
     assert {"model/model.safetensors", f"checkpoints/step-{steps:08d}/state.safetensors"} < found.keys()
     assert [row["step"] for row in found["rows"]] == list(range(1, steps + 1))
-    assert found["others"] == ["config.yaml", "metrics.jsonl", "run.json"]
+    assert found["others"] == ["config.yaml", "curves.png", "metrics.jsonl", "report.md", "run.json"]
     assert sorted(found) == sorted(expected)
     assert [name for name in found if found[name] != expected[name]] == []
 
@@ -160,7 +160,7 @@ def test_nothing_takes_its_name_before_it_is_on_disk(reference):
     """A kill loses nothing that was written; a power cut does, unless content, names and the new name are synced in this order."""
     moments = Path(f"{reference}.moments").read_text().splitlines()
     renamed = [n for n, moment in enumerate(moments) if moment.startswith("rename ") and moment.endswith(".part")]
-    assert len(renamed) == 3 + 5 + 1  # run.json, config.yaml, metrics.jsonl; checkpoints; model
+    assert len(renamed) == 3 + 5 + 2 + 1  # run.json, config.yaml, metrics.jsonl; checkpoints; curves.png, report.md; model
     for n in renamed:
         part = moments[n].removeprefix("rename ")
         written = {moment.split(" ", 1)[1] for moment in moments[:n] if moment.startswith(("open ", "save ")) and f" {part}" in moment}
