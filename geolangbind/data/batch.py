@@ -39,7 +39,8 @@ class Batch:
         labels: by task, one JSON value per sample (None where it has none).
         masks: uint8 (B, H, W) class per pixel, or None.
         features: fp16 patch features (B, N, D) by teacher.
-        partner: the places of `partner_rows` seen by another sensor, in that order, or None.
+        partner: the places of `partner_rows` seen by another sensor, in that order, or None. Any images beyond count nowhere, see
+            `places.split`.
         partner_rows: positions in this batch, ascending.
     """
 
@@ -72,7 +73,7 @@ class Batch:
         for name, plane, dtype in (("valid", self.valid, torch.bool), ("masks", self.masks, torch.uint8)):
             if plane is not None and (plane.dtype != dtype or tuple(plane.shape) != (count, height, width)):
                 raise DataError(f"{name} must be {dtype} {(count, height, width)}, got {plane.dtype} {tuple(plane.shape)}")
-        if self.partner is not None and (len(self.partner) != len(self.partner_rows) or self.partner_rows[-1] >= count):
+        if self.partner is not None and (not 0 < len(self.partner_rows) <= len(self.partner) or self.partner_rows[-1] >= count):
             raise DataError(f"{len(self.partner)} images of another sensor for rows {self.partner_rows} of {count}")
         if self.valid is not None:
             empty = ~self.valid.flatten(1).any(dim=1)

@@ -27,7 +27,7 @@ class Partner:
     Attributes:
         stream: number of the partner stream.
         rows: positions in the batch whose place that stream has too, ascending.
-        samples: its samples of those places, in the same order.
+        samples: its samples of those places, in the same order; more than rows only after `split`.
     """
 
     stream: int
@@ -114,12 +114,16 @@ class Places:
 def split(partner: Partner, batch_size: int, rank: int, world_size: int) -> Partner | None:
     """The part of `partner` that belongs to the rows of `rank`, counted from its first row.
 
+    Processes encode together or not at all, and equally often: all get as many samples as the one with the most rows, the surplus being
+    its first sample again.
+
     Returns:
-        None for all ranks if one of them would have none: they encode together or not at all.
+        None for all ranks if one of them would have no row.
     """
     share = batch_size // world_size
     owner = partner.rows // share
-    if len(np.unique(owner)) < world_size:
+    counts = np.bincount(owner, minlength=world_size)
+    if not counts.all():
         return None
-    mine = owner == rank
-    return Partner(partner.stream, partner.rows[mine] - rank * share, partner.samples[mine])
+    rows, samples = partner.rows[owner == rank] - rank * share, partner.samples[owner == rank]
+    return Partner(partner.stream, rows, np.concatenate([samples, samples[:1].repeat(counts.max() - len(rows))]))

@@ -100,7 +100,8 @@ class AlignmentTask(nn.Module):
         captions = _pick(batch.captions, batch.keys, generator, share)
         partner = None
         if batch.partner is not None:
-            seen = Share(tuple(share.rows[row] for row in batch.partner_rows), share.total)
+            shown = (*batch.partner_rows, *batch.partner_rows[:1] * (len(batch.partner) - len(batch.partner_rows)))
+            seen = Share(tuple(share.rows[row] for row in shown), share.total)
             partner = self._view(batch.partner, generator, seen, taught=False)
         vectors, matching = self._encode(view)
         losses = {"contrastive": self._contrastive(vectors, self._text_vectors(captions), batch), **matching}
@@ -108,7 +109,8 @@ class AlignmentTask(nn.Module):
         losses["loss"] = losses["contrastive"] + self.settings.teachers.weight * sum(weighted, torch.zeros(()))
         if partner is not None and self.cross_sensor is not None:
             labels = _label_ids(batch.labels.get(self.settings.label), len(batch)).to(vectors.device)
-            losses["cross_sensor"] = self.cross_sensor(vectors, self._encode(partner)[0], batch.partner_rows, labels, group)
+            others = self._encode(partner)[0][: len(batch.partner_rows)]
+            losses["cross_sensor"] = self.cross_sensor(vectors, others, batch.partner_rows, labels, group)
             losses["loss"] = losses["loss"] + self.settings.cross_sensor.weight * losses["cross_sensor"]
         if group is None:
             return losses

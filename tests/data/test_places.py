@@ -72,7 +72,7 @@ def test_runs_without_any_pair_are_refused():
 def test_ranks_take_their_own_rows():
     partner = Partner(1, np.array([0, 2, 3, 5]), np.array([7, 8, 9, 10]))
     parts = [split(partner, 6, rank, 3) for rank in range(3)]
-    assert [(part.rows.tolist(), part.samples.tolist()) for part in parts] == [([0], [7]), ([0, 1], [8, 9]), ([1], [10])]
+    assert [(part.rows.tolist(), part.samples.tolist()) for part in parts] == [([0], [7, 7]), ([0, 1], [8, 9]), ([1], [10, 10])]
     assert split(Partner(1, np.array([0, 1]), np.array([7, 8])), 6, 0, 3) is None
 
 

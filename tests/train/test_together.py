@@ -25,12 +25,16 @@ CLOCK = {"samples_per_s", "data_wait"}
 
 
 def settings(shards, run_dir, strategy="auto", **changes):
-    """Steps of eight samples over three streams of twelve, one shard each: every other batch crosses the end of its stream."""
+    """Steps of eight samples over streams of at most twelve, one shard each: batches cross the ends of their streams.
+
+    `ddp` and `fsdp` encode their four samples in chunks of three and one, which a process alone does not.
+    """
     machine = {"accelerator": "cpu", "precision": "32-true", "threads": 1, "strategy": strategy, **changes.pop("machine", {})}
     parts = {
         "sensor_group": {"name": "mixed", "modalities": {"rgb": 1.0, "sar": 1.0, "dem": 1.0}},
         "teachers": {"choices": {"scene": {}, "register": {}}, "weight": 0.5},
         "optim": {"warmup_steps": 1, "clip_norm": 0.5, "layer_decay": 0.9},
+        "cross_sensor": {"weight": 0.5},
     }
     common = {"steps": STEPS, "checkpoint_every": HALF, "batch_size": 8, "train_text": True, "ema_decay": 0.5, "same_label": "positive"}
     places = {"data": str(shards), "run_dir": str(run_dir), "machine": machine, "progress": False, "deterministic": True}
@@ -64,8 +68,8 @@ def runs(shards, tmp_path_factory):
     half_done(top / "alone", top / "alone_then_fsdp")
     children = start(
         [
-            ("torchrun", settings(shards, top / "ddp", "ddp")),
-            ("slurm", settings(shards, top / "fsdp", "fsdp")),
+            ("torchrun", settings(shards, top / "ddp", "ddp", memory_chunk=3)),
+            ("slurm", settings(shards, top / "fsdp", "fsdp", memory_chunk=3)),
             ("torchrun", settings(shards, top / "alone_then_fsdp", "fsdp")),
             ("slurm", settings(shards, top / "fsdp_frozen", "fsdp", **FROZEN)),
             ("torchrun", settings(shards, top / "ddp_frozen", "ddp", machine={"workers": 2}, **FROZEN)),
@@ -122,6 +126,7 @@ def test_every_step_is_that_of_one_process(runs, name):
     """The same sensor, contrastive and MaKA terms and gradient norm, each step once; the log keeps six decimals."""
     expected, found = rows(runs / ("frozen_alone" if "frozen" in name else "alone")), rows(runs / name)
     assert [row["step"] for row in found] == [row["step"] for row in expected] == list(range(1, len(expected) + 1))
+    assert any("cross_sensor" in row for row in expected)
     for a, b in zip(expected, found, strict=True):
         assert a.keys() == b.keys() >= {"contrastive", "maka/scene", "maka/register", "loss", "gradient_norm"}
         for key in a.keys() - CLOCK:
