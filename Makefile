@@ -40,7 +40,7 @@ bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/train.py
 
 study: install ## what merging, MaKA, the cross-sensor term, virtual sensors and radar codes bring on the planet (about an hour; resumable)
-	$(BIN)/geolangbind study
+	$(BIN)/geolangbind study --into docs/results.md
 
 planet-tiny: install ## train the built-in model anew (DEMO=full) and put it into geolangbind/pretrained
 	$(BIN)/geolangbind demo --profile full

@@ -233,8 +233,13 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder.")] = Path("runs/study"),
     seeds: Annotated[int, typer.Option(help="Seeds of data order and augmentation, 1 to 5.")] = 2,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+    into: Annotated[Path | None, typer.Option(help="Markdown file to put the tables into, between its study markers.")] = None,
 ) -> None:
     """Compare on the synthetic planet: merging, joint and sequential training, the cross-sensor term, MaKA, virtual sensors. Resumable."""
+    from geolangbind.study import report
+    from geolangbind.study.arms import ARMS
     from geolangbind.study.run import run_study
 
     console.print(f"report: {run_study(out, seeds, jobs)}")
+    if into is not None:
+        report.insert(out, into, seeds, ARMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from geolangbind.checkpoint import atomic_path
+from geolangbind.errors import SettingsError
 from geolangbind.planet.groups import MODALITIES
 from geolangbind.study.arms import BASE, Arm
 from geolangbind.study.cells import MEASURES, cell_folder, is_done
@@ -17,6 +19,8 @@ from geolangbind.study.cells import MEASURES, cell_folder, is_done
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 """Measures by arm, one per seed."""
 
+ACCURACY, KEPT = "study.png", "unseen.png"
+_BEGIN, _END = "<!-- study -->", "<!-- end of study -->"
 _COMPARISONS = (
     ("joint", "merged", "joint mixing over progressive merging"),
     ("joint", "sequential", "joint mixing over sequential groups"),
@@ -45,24 +49,51 @@ def write(out: Path, seeds: int, arms: Sequence[Arm]) -> Path:
     from geolangbind.study import plots
 
     cells = collect(out, seeds, arms)
-    parts = [
-        f"# The study on the planet (synthetic), {date.today().isoformat()}",
-        f"Zero-shot top-1 in percent, mean over {seeds} seeds of data order and augmentation; all arms start from one base.",
-        zero_shot_table(cells),
-        "Differences between arms of the same seed, in points (six-modality mean; +- is the standard deviation over seeds):",
-        comparison_table(cells),
-        "MaKA, by measure (mean of six modalities, percent):",
-        probe_table(cells),
-        "Sensors never seen in training: top-1 on the same scenes, and the share kept of what the nearest trained sensor reads:",
-        unseen_table(cells),
-    ]
-    plots.accuracy(cells, out / "study.png")
-    plots.kept(cells, out / "unseen.png")
+    plots.accuracy(cells, out / ACCURACY)
+    plots.kept(cells, out / KEPT)
     with atomic_path(out / "report.json") as part:
         part.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
     with atomic_path(out / "report.md") as part:
-        part.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        part.write_text(f"# The study on the planet (synthetic)\n\n{body(cells)}\n", encoding="utf-8")
     return out / "report.md"
+
+
+def body(cells: Cells, pictures: str = "") -> str:
+    """Text and tables; `pictures` is the folder of the pictures as seen from the text, with its slash."""
+    seeds = max(len(found) for found in cells.values())
+    parts = [
+        f"{date.today().isoformat()}, {seeds} seeds of data order and augmentation; all arms start from one base and see as many images "
+        "(the radar arms: from random weights). "
+        "Zero-shot top-1 in percent on held-out scenes, mean +- standard deviation over seeds:",
+        zero_shot_table(cells),
+        f"![zero-shot top-1 by arm]({pictures}{ACCURACY})",
+        "Differences between arms of the same seed, in points of the six-modality mean:",
+        comparison_table(cells),
+        "MaKA by measure (mean of six modalities, percent; neighbours among 480 training scenes, land cover of patches by a linear probe):",
+        probe_table(cells),
+        "Sensors never seen in training: top-1, and the share kept of what the trained sensor it is compared with reads on the same scenes:",
+        unseen_table(cells),
+        f"![accuracy kept on sensors never seen]({pictures}{KEPT})",
+    ]
+    return "\n\n".join(parts)
+
+
+def insert(out: Path, document: Path, seeds: int, arms: Sequence[Arm]) -> None:
+    """Put text, tables and pictures into a document, between its marker lines `<!-- study -->` and `<!-- end of study -->`.
+
+    Raises:
+        SettingsError: the document lacks the markers.
+    """
+    text = document.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    if not begin or not end:
+        raise SettingsError(f"{document} has no lines '{_BEGIN}' and '{_END}'; add them where the study's tables belong")
+    (document.parent / "images").mkdir(exist_ok=True)
+    for name in (ACCURACY, KEPT):
+        shutil.copyfile(out / name, document.parent / "images" / name)
+    with atomic_path(document) as part:
+        part.write_text(f"{head}{_BEGIN}\n\n{body(collect(out, seeds, arms), 'images/')}\n\n{_END}{tail}", encoding="utf-8")
 
 
 def values(cells: Cells, arm: str, measure: str, modality: str | None = None) -> list[float]:

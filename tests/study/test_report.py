@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from geolangbind.errors import SettingsError
 from geolangbind.planet.groups import MODALITIES
 from geolangbind.study import report
 from geolangbind.study.arms import Arm
@@ -66,3 +67,19 @@ def test_the_report_has_its_pictures(out):
     assert path.read_text().startswith("# The study on the planet (synthetic)")
     assert {"report.md", "report.json", "study.png", "unseen.png"} <= {child.name for child in out.iterdir()}
     assert (out / "study.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tables_go_between_the_markers_of_a_document(out, tmp_path):
+    report.write(out, 2, ARMS)
+    document = tmp_path / "results.md"
+    document.write_text("before\n<!-- study -->\nold\n<!-- end of study -->\nafter\n")
+    for _ in range(2):  # a second time changes nothing
+        report.insert(out, document, 2, ARMS)
+        text = document.read_text()
+        assert text.startswith("before\n<!-- study -->\n\n") and text.endswith("\n\n<!-- end of study -->\nafter\n")
+        assert "old" not in text and text.count("| joint | 55.0") == 1 and "](images/study.png)" in text
+    assert (tmp_path / "images" / "unseen.png").is_file()
+    document.write_text("no markers")
+    with pytest.raises(SettingsError, match="has no lines '<!-- study -->' and '<!-- end of study -->'"):
+        report.insert(out, document, 2, ARMS)
+    assert document.read_text() == "no markers"
