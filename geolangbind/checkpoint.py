@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT, FORMAT_VERSION = "geolangbind-model", 1
 _MAPPED_BYTES = 500_000_000
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 WEIGHTS, CONFIG, TOKENIZER, CARD = "model.safetensors", "config.json", "tokenizer.json", "README.md"
 
 
@@ -39,11 +41,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        _open_up(temporary)
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _open_up(path: Path) -> None:
+    """Give a file the mode that the user's umask asks for: safetensors writes files that nobody else can read."""
+    if path.is_file():
+        path.chmod(0o666 & ~_UMASK)
 
 
 def _flush(path: Path) -> None:
@@ -69,6 +78,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in (*temporary.rglob("*"), temporary):
+            _open_up(file)
             _flush(file)
         if folder.exists():
             folder.rename(old)

@@ -193,3 +193,14 @@ def test_small_files_are_opened_anew_once_enough_is_mapped(tmp_path, monkeypatch
     weights = {f"k{i}": torch.full((3,), float(i)) for i in range(4)}
     save_file(weights, tmp_path / "model.safetensors")
     assert [(name, tensor.tolist()) for name, tensor in checkpoint.iterate_tensors(tmp_path)] == [(f"k{i}", [i] * 3) for i in range(4)]
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    with checkpoint.atomic_folder(tmp_path / "folder") as part:
+        (part / "file").write_text("x")
+        (part / "file").chmod(0o600)
+    with checkpoint.atomic_path(tmp_path / "file") as path:
+        path.write_text("x")
+        path.chmod(0o600)
+    (tmp_path / "plain").write_text("x")
+    assert len({file.stat().st_mode for file in (tmp_path / "folder" / "file", tmp_path / "file", tmp_path / "plain")}) == 1

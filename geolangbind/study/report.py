@@ -71,7 +71,7 @@ def body(cells: Cells, pictures: str = "") -> str:
         comparison_table(cells),
         "MaKA by measure (mean of six modalities, percent; neighbours among 480 training scenes, land cover of patches by a linear probe):",
         probe_table(cells),
-        "Sensors never seen in training: top-1, and the share kept of what the trained sensor it is compared with reads on the same scenes:",
+        "Sensors never seen in training: top-1, and the share kept of what the trained sensor it is held against reads on the same scenes:",
         unseen_table(cells),
         f"![accuracy kept on sensors never seen]({pictures}{KEPT})",
     ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,37 @@ _MAY_CHANGE = frozenset(
     }
 )  # fmt: skip
 _NOT_GIVEN = "not given"
+
+
+@contextmanager
+def claimed(run_dir: Path, lead: bool) -> Iterator[None]:
+    """Hold a run folder for this training; the claim ends with the process, however it ends, and leaves nothing behind.
+
+    Args:
+        run_dir: made if it is not there.
+        lead: claim it; other processes of the same training do nothing.
+
+    Raises:
+        SettingsError: another process holds it.
+    """
+    if not lead:
+        yield
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise SettingsError(f"{run_dir}: another process trains in this folder; wait for it, or give another run_dir") from None
+    except OSError:
+        pass  # some network file systems have no locks; two starts in one folder are then the user's to avoid
+    try:
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            run_dir.rmdir()  # a training that was refused leaves no empty folder
 
 
 def check_resumable(run_dir: Path, settings: TrainSettings, fingerprint: str) -> None:

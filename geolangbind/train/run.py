@@ -33,7 +33,7 @@ from geolangbind.train.facts import facts_table, gather
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.report import write_report
-from geolangbind.train.resume import TOOL, check_resumable, is_finished, resume
+from geolangbind.train.resume import TOOL, check_resumable, claimed, is_finished, resume
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.sharding import gathered
 from geolangbind.train.state import sweep
@@ -57,9 +57,14 @@ def train(settings: TrainSettings) -> Path:
         The model folder, `run_dir/model`.
 
     Raises:
-        GeoLangBindError: settings, data or checkpoint cannot be used.
+        GeoLangBindError: settings, data or checkpoint cannot be used, or another process trains in the run folder.
     """
-    fabric, run_dir = _launch(settings), Path(settings.run_dir)
+    fabric = _launch(settings)
+    with claimed(Path(settings.run_dir), fabric.is_global_zero):
+        return _train(fabric, Path(settings.run_dir), settings)
+
+
+def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
     shards = ShardSet.open(settings.data)
     if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
         return run_dir / "model"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from geolangbind.errors import SettingsError
-from geolangbind.train.resume import TOOL, changed_settings, check_resumable, is_finished, resume
+from geolangbind.train.resume import TOOL, changed_settings, check_resumable, claimed, is_finished, resume
 
 
 @pytest.fixture
@@ -123,3 +123,14 @@ def test_a_teacher_may_move_but_not_change(started, settings_for):
         resume(run_dir, moved, {"scene": "folder sha256:2"}, None, None, True)
     with pytest.raises(SettingsError, match=r"teachers\.choices\.scene\.source=.* \(before: /old/place\)"):
         check_resumable(run_dir, settings_for(steps=6, teachers={"choices": {"scene": {}}}), "abc")
+
+
+def test_a_folder_is_claimed_by_one_training(tmp_path):
+    with claimed(tmp_path / "run", True):
+        with pytest.raises(SettingsError, match="another process trains in this folder"), claimed(tmp_path / "run", True):
+            pass
+        with claimed(tmp_path / "run", False):
+            pass
+    with claimed(tmp_path / "run", True):
+        assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run").exists()
