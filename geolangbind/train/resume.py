@@ -46,7 +46,8 @@ def claimed(run_dir: Path, lead: bool) -> Iterator[None]:
     if not lead:
         yield
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
+    if not run_dir.is_dir():
+        run_dir.mkdir(parents=True)
     handle = os.open(run_dir, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,8 +60,9 @@ def claimed(run_dir: Path, lead: bool) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-        with suppress(OSError):
-            run_dir.rmdir()  # a training that was refused leaves no empty folder
+        if not any(run_dir.iterdir()):  # a training that was refused leaves no empty folder
+            with suppress(OSError):
+                run_dir.rmdir()
 
 
 def check_resumable(run_dir: Path, settings: TrainSettings, fingerprint: str) -> None:
