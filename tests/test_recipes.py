@@ -75,6 +75,7 @@ def test_every_figure_is_the_published_one(name):
     assert (settings.train_text, settings.same_label, settings.keep_tokens, settings.ema_decay) == (False, "negative", 1.0, 0.0)
     augment = settings.augment
     assert not any([augment.flips, augment.image_gain, augment.band_gain, augment.contrast, augment.most_bands])
+    assert augment.crop == 0.9
     assert settings.machine.precision == "bf16-mixed"  # ours, not theirs
 
 
