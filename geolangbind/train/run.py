@@ -30,6 +30,7 @@ from geolangbind.train.optim import build_optimizer
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.state import load_state, newest_state
 from geolangbind.train.tasks import AlignmentTask
+from geolangbind.weights.bundled import BUNDLED
 from geolangbind.weights.load import load
 from geolangbind.weights.source import HUB, find_source
 from geolangbind.weights.tokenizers import size_tokenizer
@@ -110,7 +111,7 @@ def start_model(source: str) -> GeoLangBind:
     """A random model of a named size, or one that `geolangbind.load` finds, ready for training."""
     if source in zoo.SIZES:
         return zoo.build(source, tokenizer=size_tokenizer(source))
-    if not Path(source).exists() and not source.startswith(HUB):
+    if not Path(source).exists() and not source.startswith(HUB) and source not in BUNDLED:
         raise SettingsError(f"model '{source}' is neither a folder, a file, {HUB}owner/name nor a size; sizes are {', '.join(zoo.SIZES)}")
     model = load(source)
     model.parents = [{"path": source, "sha256": file_sha256(find_source(source).weights), "role": "start"}]
