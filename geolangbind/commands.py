@@ -20,11 +20,14 @@ def evaluate() -> None:
 def _train(config: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from geolangbind.train.distributed import processes
     from geolangbind.train.run import train as run_training
     from geolangbind.train.settings import from_config
 
     folder = run_training(from_config(config))
-    Console(highlight=False).print(f"model in [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+    others = processes()
+    lead = others is None or others.rank() == 0
+    Console(highlight=False, quiet=not lead).print(f"model in [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
 
 
 def _evaluate(config: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from geolangbind.checkpoint import atomic_path
 
-_OF_A_SENSOR = ("loss", "contrastive", "gradient_norm")
+_OF_A_SENSOR = ("loss", "contrastive", "cross_sensor", "gradient_norm")
 
 
 class Log:

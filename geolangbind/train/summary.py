@@ -15,6 +15,7 @@ from geolangbind.train.progress import rates
 DOMINATES = 2.0
 MOST_WAIT = 0.05
 MOST_CLIPPED = 0.5
+_LOSSES = ("contrastive", "cross_sensor")
 
 Row = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def last_losses(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:
 
 def loss_columns(rows: Iterable[Row]) -> list[str]:
     """Columns that hold parts of the loss in any of the rows: the contrastive one first, the teachers' last."""
-    names = {name for row in rows for name in row if name == "contrastive" or "/" in name}
+    names = {name for row in rows for name in row if name in _LOSSES or "/" in name}
     return sorted(names, key=lambda name: (name != "contrastive", name.startswith("maka/"), name))
 
 
