@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,7 +101,10 @@ def planet(
 
 
 @shards_app.command("verify")
-def shards_verify(folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")]) -> None:
+def shards_verify(
+    folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, for programs.")] = False,
+) -> None:
     """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
     from rich.progress import track
 
@@ -109,8 +113,11 @@ def shards_verify(folder: Annotated[str, typer.Argument(help="Folder with an ind
 
     if not is_remote(folder) and not Path(folder, "index.json").is_file():
         raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
-    report = verify(folder, progress=lambda shards: track(shards, "verifying"))
-    console.print(render_report(report))
+    report = verify(folder, progress=lambda shards: track(shards, "verifying", console=warnings_console))
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        console.print(render_report(report))
     raise typer.Exit(0 if report.ok else 1)
 
 

@@ -17,7 +17,18 @@ from geolangbind.models import zoo
 from geolangbind.planet.write import write_planet
 from geolangbind.statistics import KindStatistics, Statistics
 
-COMMANDS = ["sensors", "sensors show", "planet", "shards", "shards verify", "shards stats", "shards add-features", "classify", "demo"]
+COMMANDS = [
+    "sensors",
+    "sensors show",
+    "planet",
+    "shards",
+    "shards verify",
+    "shards stats",
+    "shards add-features",
+    "classify",
+    "demo",
+    "study",
+]
 
 
 def invoke(*arguments, code=0):
@@ -107,6 +118,12 @@ def test_verify_says_whole_broken_or_no_shards(shards, tmp_path, typed):
     tar.write_bytes(bytes(data))
     told = invoke("shards", "verify", broken, code=1)
     assert tar.name in told.replace("\n", "")
+    code, out, _ = typed("shards", "verify", broken, "--json")
+    report = json.loads(out)
+    assert (code, report["ok"], report["folder"]) == (1, False, str(broken))
+    assert {problem["shard"] for problem in report["problems"]} == {tar.name} and all(problem["what"] for problem in report["problems"])
+    whole = json.loads(typed("shards", "verify", shards, "--json")[1])
+    assert whole["ok"] and whole["problems"] == [] and whole["fingerprint"] == load_index(shards).fingerprint
     code, _, err = typed("shards", "verify", tmp_path)
     assert code == 2 and err.count("\n") == 1 and "no index.json there" in err
 

@@ -7,9 +7,10 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class Report:
     def ok(self) -> bool:
         """Whether the folder is whole."""
         return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: folder, counts, fingerprint, `ok`, and `problems` as shard, key and what is wrong."""
+        told = {"folder": str(self.folder), "shards": self.shards, "samples": self.samples, "bytes": self.n_bytes}
+        return {**told, "fingerprint": self.fingerprint, "ok": self.ok, "problems": [asdict(problem) for problem in self.problems]}
 
 
 def verify(folder: Path | str | RemoteFolder, progress: Progress | None = None) -> Report:
