@@ -60,10 +60,10 @@ class _Server:
                 self.send_response(status)
                 self.send_header("Content-Length", str(promised or len(data)))
                 self.end_headers()
+                with outer.lock:  # before the client has it and goes on
+                    outer.sent += len(data)
                 self.wfile.write(data)
                 self.close_connection = promised is not None
-                with outer.lock:
-                    outer.sent += len(data)
 
             def log_message(self, *_):
                 pass
