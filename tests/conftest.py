@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import sys
 import warnings
 from pathlib import Path
 
@@ -104,3 +105,29 @@ def _write_raster(
             if scaling:
                 file.scales, file.offsets = scaling
     return path
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """`typed("sensors", "show", "x")`: exit code, stdout, stderr of the installed command `geolangbind`."""
+    from geolangbind import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["geolangbind", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return caught.value.code, told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def typed_flat(typed):
+    """`typed` with every run of white space as one blank, however wide the terminal."""
+
+    def run(*arguments):
+        code, *told = typed(*arguments)
+        return code, *(" ".join(text.split()) for text in told)
+
+    return run

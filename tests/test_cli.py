@@ -37,20 +37,6 @@ def invoke(*arguments, code=0):
     return done.output
 
 
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """`typed("sensors", "show", "x")`: exit code, stdout, stderr of the installed command."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["geolangbind", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return caught.value.code, told.out, told.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "planet"

@@ -80,7 +80,9 @@ class Places:
         share, which, part = np.random.Philox(np.random.SeedSequence([self.seed, _PARTNER, step])).random_raw(3) / 2.0**64
         if share >= self.share:
             return None
-        places = [self._place(stream, int(sample)) for sample in samples]
+        shards, numbers = self.streams[stream].locate(samples)
+        held = self.streams[stream].shards
+        places = [place_of(held[shard].keys[number]) for shard, number in zip(shards, numbers, strict=True)]
         options: dict[str, list[Partner]] = {}
         for other, found in enumerate(self._found):
             if self._eligible(stream, other):
@@ -96,10 +98,6 @@ class Places:
 
     def _eligible(self, stream: int, other: int) -> bool:
         return self.may_partner[other] and self.streams[other].modality != self.streams[stream].modality
-
-    def _place(self, stream: int, sample: int) -> str:
-        (shard,), (place,) = self.streams[stream].locate([sample])
-        return place_of(self.streams[stream].shards[shard].keys[place])
 
     @cached_property
     def _found(self) -> tuple[dict[str, int], ...]:

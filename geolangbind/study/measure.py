@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,8 +191,3 @@ def mean_iou(told: Tensor, truth: Tensor) -> float:
 def _figure(share: float, count: int) -> Figure:
     low, high = wilson_interval(share, count)
     return {"value": share, "low": low, "high": high, "n": count}
-
-
-def means(figures: Figures) -> Mapping[str, float]:
-    """Each metric's plain mean over modalities."""
-    return {metric: sum(row["value"] for row in rows.values()) / len(rows) for metric, rows in figures.items()}

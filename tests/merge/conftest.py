@@ -86,3 +86,20 @@ def trio(write_model: Write) -> tuple[Path, Path, Path]:
     """Run folders base, rgb, others."""
     base, rgb, others = (write_model(name, make_tensors(seed)) for seed, name in enumerate(("base", "rgb", "others")))
     return base, rgb, others
+
+
+@pytest.fixture
+def write_backwards() -> Callable[[Path, dict[str, np.ndarray]], Path]:
+    """`write_backwards(path, weights)`: a file with its keys in reverse order, by hand, for the library sorts them."""
+
+    def write(path: Path, weights: dict[str, np.ndarray]) -> Path:
+        header, data = {}, b""
+        for key in sorted(weights, reverse=True):
+            content = weights[key].tobytes()
+            header[key] = {"dtype": "F32", "shape": list(weights[key].shape), "data_offsets": [len(data), len(data) + len(content)]}
+            data += content
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+        return path
+
+    return write

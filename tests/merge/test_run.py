@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -66,20 +65,9 @@ def test_run_folder_model_folder_and_order_of_keys_do_not_matter(tensors: Weight
     assert all(a[key].tobytes() == b[key].tobytes() for key in tensors(0))
 
 
-def test_key_order_in_the_inputs_is_irrelevant(tensors: Weights, tmp_path: Path) -> None:
-    def shuffled(path: Path, weights: dict[str, np.ndarray]) -> Path:  # the library sorts keys, so write by hand
-        header: dict[str, Any] = {}
-        data = b""
-        for key in sorted(weights, reverse=True):
-            content = weights[key].tobytes()
-            header[key] = {"dtype": "F32", "shape": list(weights[key].shape), "data_offsets": [len(data), len(data) + len(content)]}
-            data += content
-        text = json.dumps(header).encode()
-        path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-        return path
-
+def test_key_order_in_the_inputs_is_irrelevant(tensors: Weights, tmp_path: Path, write_backwards) -> None:
     base, rgb, others = files(tmp_path, *(tensors(seed) for seed in range(3)))
-    backwards = shuffled(tmp_path / "backwards.safetensors", tensors(1))
+    backwards = write_backwards(tmp_path / "backwards.safetensors", tensors(1))
     merge(base, [(rgb, 0.9), (others, 0.5)], tmp_path / "a.safetensors")
     merge(base, [(backwards, 0.9), (others, 0.5)], tmp_path / "b.safetensors")
     a, b = (load_file(tmp_path / name) for name in ("a.safetensors", "b.safetensors"))
