@@ -13,11 +13,11 @@ LAYERS = {
     "errors": 0, "paths": 0,
     "sensors": 1,
     "hydra_entry": 2, "checkpoint": 2, "card": 2, "statistics": 2, "tokenizer": 2, "losses": 2, "views": 2, "data": 2, "models": 2,
-    "model": 3, "planet": 3,
-    "weights": 4,
+    "model": 3, "planet": 3, "captions": 3,
+    "weights": 4, "sources": 4,
     "teachers": 5,
     "features": 6, "train": 6, "evaluate": 6,
-    "demo": 7, "study": 7, "sweep": 7, "commands": 7, "cli_weights": 7, "cli_merge": 7,
+    "demo": 7, "study": 7, "sweep": 7, "commands": 7, "cli_weights": 7, "cli_merge": 7, "cli_shards": 7, "cli_datasets": 7,
     "cli": 8,
 }  # fmt: skip
 # models/zoo.py makes whole models, so it stands beside the model and not below it

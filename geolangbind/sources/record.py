@@ -1,0 +1,81 @@
+"""What a reader says about one sample before its pixels are read, and what its pixels turn out to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolangbind.captions import Caption
+from geolangbind.data.sample import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sample inside something larger than a file: number `number` of what `open_items` of the same reader opens.
+
+    Attributes:
+        reader: the reader that can open it.
+        root: folder of the source.
+        spec: as in the card.
+        options: as in the card, for the split it belongs to.
+        number: place in the opened thing.
+    """
+
+    reader: str
+    root: Path
+    spec: str
+    options: Mapping[str, Any]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sample of a source.
+
+    Attributes:
+        place: identity of the sample within its view, the same in every view that shows the place; any text.
+        image: a raster (file, folder of bands, STAC item), or an item to be opened.
+        split: train, validation or test as the source says, or None.
+        classes: class names, as the card spells them.
+        captions: those the source gives.
+        boxes: regions, their text a class name or a phrase.
+        mask: file of class numbers per pixel, or None.
+        tags: key=value facts, as OpenStreetMap has them.
+    """
+
+    place: str
+    image: Path | Item
+    split: str | None = None
+    classes: tuple[str, ...] = ()
+    captions: tuple[Caption, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What opening an `Item` gives: stored numbers, and the facts that only the opened thing knows.
+
+    Attributes:
+        image: stored numbers (C, H, W), in the order of the view's bands.
+        mask: class numbers (H, W) uint8, or None.
+        classes: class names.
+        captions: those the source gives.
+        boxes: regions.
+        bounds_wgs84: west, south, east, north in degrees, or None.
+        datetime: acquisition time, ISO 8601, or None.
+    """
+
+    image: NDArray[Any]
+    mask: NDArray[np.uint8] | None = None
+    classes: tuple[str, ...] = ()
+    captions: tuple[Caption, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    bounds_wgs84: tuple[float, float, float, float] | None = None
+    datetime: str | None = None
