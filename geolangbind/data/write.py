@@ -34,7 +34,8 @@ class _Shard:
 
     def add(self, sample: Sample) -> None:
         self.layout = _check(sample, self.layout, self.tar.path.name)
-        members = {f"image.{sample.encoding}": encode_image(sample.image, sample.encoding), "json": sample.meta.to_json()}
+        image = encode_image(sample.image, sample.encoding) if sample.stored is None else sample.stored
+        members = {f"image.{sample.encoding}": image, "json": sample.meta.to_json()}
         if sample.mask is not None:
             members["mask.png"] = encode_mask(sample.mask)
         self.tar.add(sample.key, members)
