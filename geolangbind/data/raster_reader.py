@@ -22,7 +22,7 @@ from geolangbind.data.raster_checks import check_guarded, check_plausible
 from geolangbind.data.raster_grid import PixelWindow, bounds_wgs84, tile_windows
 from geolangbind.data.raster_source import opened
 from geolangbind.data.raster_units import Calibration
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, NoValidPixelError
 from geolangbind.sensors import Band, ChannelSet, Sensor, Unit, channel_set
 from geolangbind.sensors.units import to_canonical
 
@@ -159,7 +159,7 @@ class RasterReader:
         image, valid = self._stored(area)
         if not valid.any():
             place = "" if area == (0, 0, self.width, self.height) else f" in window {area}"
-            raise DataError(f"{self.path}: has no valid pixel{place}{self._empty_bands(image)}")
+            raise NoValidPixelError(f"{self.path}: has no valid pixel{place}{self._empty_bands(image)}")
         return image, valid
 
     def windows(self, size_px: int, overlap_px: int = 0) -> Iterator[Raster]:
@@ -180,7 +180,7 @@ class RasterReader:
                 found = True
                 yield self._converted(image.astype(np.float32), valid, area)
         if not found:
-            raise DataError(f"{self.path}: has no valid pixel")
+            raise NoValidPixelError(f"{self.path}: has no valid pixel")
 
     def _converted(self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow) -> Raster:
         """Turn stored numbers (C, H, W), changed in place, into a `Raster`."""
@@ -189,7 +189,7 @@ class RasterReader:
             channel[...] = calibration.apply(channel)
         valid &= np.isfinite(image).all(axis=0)
         if not valid.any():
-            raise DataError(f"{self.path}: has no valid pixel in window {area} after conversion to {self.calibrations[0].unit}")
+            raise NoValidPixelError(f"{self.path}: has no valid pixel in window {area} after conversion to {self.calibrations[0].unit}")
         image[:, ~valid] = 0
         check_plausible(image[:, valid], self.calibrations[0].unit, self.path)
         canonical, unit = to_canonical(image, self.calibrations[0].unit)

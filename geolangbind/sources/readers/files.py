@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from geolangbind.captions import Caption
@@ -25,7 +26,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     check_options(place, ("mask", "caption", "splits", "class"))
     lists = _split_lists(root, mapping_option(place, "splits"))
     mask, caption, one_class = (text_option(place, name) for name in ("mask", "caption", "class"))
-    found = []
+    found: list[Record] = []
     for path, said in find(root, place.spec):
         relative = path.relative_to(root)
         name = said.get("id", relative.with_suffix("").as_posix())
@@ -42,6 +43,8 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
                 mask=None if mask is None else fill(root, mask, said),
             )
         )
+    if len({record.place for record in found}) < len(found):  # ids that repeat in every folder name nothing
+        found = [replace(record, place=record.image.relative_to(root).as_posix()) for record in found if isinstance(record.image, Path)]
     return found
 
 

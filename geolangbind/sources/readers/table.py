@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +95,7 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
             if path.suffix == ".jsonl":
                 yield from (json.loads(line) for line in file if line.strip())
                 return
-            csv.field_size_limit(sys.maxsize)  # long captions
+            csv.field_size_limit(2**31 - 1)  # long captions
             delimiter = text_option(place, "delimiter") or ("\t" if path.suffix == ".tsv" else ",")
             yield from csv.DictReader(file, fieldnames=texts_option(place, "columns") or None, delimiter=delimiter)
     except OSError as error:
