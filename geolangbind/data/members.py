@@ -174,7 +174,7 @@ def _refused(name: str, kind: bytes) -> str | None:
         return f"member {shown} has a name that leads out of a folder or is not printable; rename it to <key>.<extension>"
     if kind in _REFUSED:
         return f"member {shown} {_REFUSED[kind]}"
-    return None if kind in tarfile.REGULAR_TYPES else f"member {shown} is of unknown type {ascii(kind.decode('latin-1'))}; leave it out"
+    return None if kind in tarfile.REGULAR_TYPES else f"member {shown} is of unknown type {kind.decode('latin-1')!a}; leave it out"
 
 
 def _pax(content: bytes) -> dict[str, bytes]:
@@ -194,7 +194,5 @@ def _damage(block: bytes, item: tarfile.TarInfo | None, position: int) -> str:
     if compressed is not None:
         return f"is compressed ({compressed}); unpack it first"
     if item is None:
-        what = "the tar header at byte {} is damaged, or this is no tar"
-    else:
-        what = f"the tar is cut off, or the header at byte {{}} is wrong: {ascii(item.name[:80])} of {item.size} bytes does not fit"
-    return what.format(position) + "; copy it again"
+        return f"the tar header at byte {position} is damaged, or this is no tar; copy it again"
+    return f"is cut off, or the tar header at byte {position} is wrong ({item.name[:80]!a} of {item.size} bytes); copy it again"

@@ -1,0 +1,120 @@
+"""`geolangbind shards ...`: bring data into shards, check them, describe them, add teacher features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from geolangbind.data.faults import OnError
+from geolangbind.errors import SettingsError
+
+console = Console(highlight=False)
+notices = Console(stderr=True, highlight=False, soft_wrap=True)
+shards = typer.Typer(help="WebDataset shards: import, check and describe them, add teacher features.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main program."""
+    app.add_typer(shards, name="shards")
+
+
+@shards.command("verify")
+def shards_verify(
+    folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, for programs.")] = False,
+) -> None:
+    """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
+    from rich.progress import track
+
+    from geolangbind.data.remote import is_remote
+    from geolangbind.data.verify import render_report, verify
+
+    if not is_remote(folder) and not Path(folder, "index.json").is_file():
+        raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
+    report = verify(folder, progress=lambda shards: track(shards, "verifying", console=notices))
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        console.print(render_report(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@shards.command("stats")
+def shards_stats(folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")]) -> None:
+    """Counts, shapes and per-band statistics in canonical units, per stream."""
+    from rich.progress import track
+
+    from geolangbind.data.stats import render_bands, render_stats, stats
+
+    rows = stats(folder, progress=lambda streams: track(streams, "reading"))
+    console.print(render_stats(rows))
+    for row in rows:
+        console.print(render_bands(row))
+
+
+@shards.command("add-features")
+def shards_add_features(
+    folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")],
+    teacher: Annotated[
+        list[str], typer.Option(help="NAME=SOURCE: timm:NAME, timm:NAME@FILE, a teacher folder or a model folder. Repeatable.")
+    ],
+) -> None:
+    """Compute teacher features once and keep them beside the shards; continues where it was interrupted.
+
+    Example: geolangbind shards add-features runs/demo/planet --teacher dinov2=timm:vit_large_patch14_reg4_dinov2.lvd142m
+    """
+    from rich.progress import track
+
+    from geolangbind.features import add_features
+
+    sources = dict(entry.split("=", 1) for entry in teacher if "=" in entry)
+    if len(sources) != len(teacher):
+        raise SettingsError("--teacher takes NAME=SOURCE, e.g. --teacher scene=runs/demo/teachers/scene, each name once")
+    written = add_features(folder, sources, progress=lambda shards: track(shards, "features", total=len(shards)))
+    console.print(f"computed features for {written} shard-teacher pairs in {folder}")
+
+
+@shards.command("import-published")
+def shards_import_published(
+    source: Annotated[Path, typer.Argument(help="Folder of one subset of the published GeoLangBind-2M, e.g. ROOT/Seg4.")],
+    out: Annotated[Path, typer.Option(help="Folder of shards to write.")],
+    gsd: Annotated[float, typer.Option(help="Metres per pixel; the published samples do not say.")],
+    sensor: Annotated[str | None, typer.Option(help="Where the subset is not known; `geolangbind sensors` lists them.")] = None,
+    bands: Annotated[str | None, typer.Option(help="B04,B03,...: the order of the channels.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit after scale and offset; known for pictures only.")] = None,
+    scale: Annotated[float | None, typer.Option(help="unit = stored x scale + offset.")] = None,
+    offset: Annotated[float | None, typer.Option(help="See --scale.")] = None,
+    existing: Annotated[
+        Literal["refuse", "append", "overwrite"], typer.Option(help="What to do with shards that are in --out.")
+    ] = "refuse",
+    on_error: Annotated[OnError, typer.Option(help="skip: leave a bad sample out and report it; raise: stop.")] = "skip",
+    max_skipped: Annotated[int, typer.Option(help="Most findings before the import stops after all.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, for programs.")] = False,
+) -> None:
+    """Convert a published subset to indexed shards; nothing in it is run.
+
+    Exit code 0 when whole, 1 when something was skipped or wrong, 2 for unusable arguments.
+
+    Example: geolangbind shards import-published geolb/Seg4 --out shards/seg4 --gsd 0.5
+    """
+    from rich.progress import track
+
+    from geolangbind.data.faults import Faults
+    from geolangbind.data.published import Meaning, import_published
+
+    meaning = Meaning(gsd, sensor, tuple(bands.split(",")) if bands else (), unit, scale, offset)
+    faults = Faults(on_error, max_skipped)
+    report = import_published(
+        source, out, meaning, faults, existing=existing, progress=lambda tars: track(tars, "importing", console=notices)
+    )
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        for problem in report.problems:
+            console.print(str(problem), style="red", markup=False)
+        console.print(f"wrote {report.samples} samples of {source.name} to {out}; {len(report.problems)} findings")
+    raise typer.Exit(0 if report.ok else 1)
