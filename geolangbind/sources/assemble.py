@@ -8,8 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from geolangbind.captions import Caption, Facts, merge, write_captions
-from geolangbind.captions.joined import JoinedCaptions
+from geolangbind.captions import Caption, Facts, JoinedCaptions, merge, write_captions
 from geolangbind.data.raster_grid import PixelWindow, tile_windows
 from geolangbind.data.raster_reader import Stored
 from geolangbind.data.sample import Box, Encoding, Sample, SampleMeta

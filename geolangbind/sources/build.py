@@ -63,6 +63,7 @@ class Report:
         places: by view, the reader and pattern that found its files.
         missing: views whose files were not there.
         skipped: records that gave no sample, with reasons.
+        wordless: samples with neither caption nor label, which contrastive training cannot use.
     """
 
     card: str
@@ -75,6 +76,7 @@ class Report:
     places: Mapping[str, str]
     missing: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    wordless: int
 
     @property
     def ok(self) -> bool:
@@ -190,6 +192,7 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         places=plan.places,
         missing=plan.missing,
         skipped=skipped,
+        wordless=sum(done.wordless for done in blocks),
     )
 
 

@@ -10,16 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers import files, table
+from geolangbind.sources.readers import arrays, files, table
 from geolangbind.sources.record import Content, Item, Record
 
 Reader = Callable[[Path, Place, Card, View], list[Record]]
 
 READERS: Mapping[str, Reader] = {
+    "arrays": arrays.records,
     "files": files.records,
     "table": table.records,
 }
 """By the name that cards use."""
 
-OPENERS: Mapping[str, Callable[[Item], Content]] = {}
+OPENERS: Mapping[str, Callable[[Item], Content]] = {
+    "arrays": arrays.open_item,
+}
 """How items are opened, for readers whose samples are no files of their own."""
