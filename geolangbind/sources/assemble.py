@@ -76,7 +76,7 @@ def _sample(
         chip = squash(chip, view.size_px, stored.nodata)
     key = sample_key(view, record.place, window)
     captions = _captions(card, view, opened, chip, record, key, stored, joined)
-    kept = picture_bytes(opened, stored) if chip.image is stored.image and view.encoding is None else None
+    kept = picture_bytes(opened, stored, view.encoding) if window is None and chip.image is stored.image else None
     meta = SampleMeta(
         sensor=view.sensor,
         bands=opened.bands,

@@ -100,7 +100,7 @@ def build(
     root: Path,
     out: Path,
     options: Options = Options(),
-    progress: Callable[[Plan], Progress] | None = None,  # noqa: B008
+    progress: Callable[[Plan], Progress] | None = None,
 ) -> Report:
     """Turn a source into shards with an index.
 

@@ -69,7 +69,7 @@ def open_record(record: Record, view: View) -> Opened:
         SensorError: its bands are not known.
         UnitError: its unit is not known.
     """
-    return _open_item(record.image, view) if isinstance(record.image, Item) else _open_raster(record, record.image, view)
+    return _open_item(record, record.image, view) if isinstance(record.image, Item) else _open_raster(record, record.image, view)
 
 
 def check_size(opened: Opened, window: PixelWindow, dtype_bytes: int = 4) -> None:
@@ -86,16 +86,21 @@ def check_size(opened: Opened, window: PixelWindow, dtype_bytes: int = 4) -> Non
         )
 
 
-def picture_bytes(opened: Opened, stored: Stored) -> tuple[Encoding, bytes] | None:
-    """Return encoding and bytes of a JPEG or PNG file that holds exactly the stored numbers, or None."""
+def picture_bytes(opened: Opened, stored: Stored, wanted: Encoding | None) -> tuple[Encoding, bytes] | None:
+    """Return encoding and bytes of a JPEG or PNG file to be stored as they are, or None.
+
+    Without an encoding wanted, only where the bytes decode to exactly the stored numbers: decoders of JPEG differ by a few levels. Where the
+    card wants `jpg`, the file's bytes are better than a second compression.
+    """
     encoding = None if opened.file is None else _PICTURES.get(opened.file.suffix.lower())
-    if opened.file is None or encoding is None:
+    if opened.file is None or encoding is None or wanted not in (None, encoding):
         return None
     data = opened.file.read_bytes()
     try:
-        same = np.array_equal(decode_image(data, encoding), stored.image)
+        image = decode_image(data, encoding)
     except DataError:  # a palette, or four channels: readable as a raster, but no member of a shard
         return None
+    same = image.shape == stored.image.shape if wanted == encoding else np.array_equal(image, stored.image)
     return (encoding, data) if same else None
 
 
@@ -118,7 +123,7 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
     )
 
 
-def _open_item(item: Item, view: View) -> Opened:
+def _open_item(record: Record, item: Item, view: View) -> Opened:
     content = OPENERS[item.reader](item)
     bands = view.bands or tuple(band.name for band in get_sensor(view.sensor).bands)
     if len(bands) != len(content.image):
@@ -140,9 +145,9 @@ def _open_item(item: Item, view: View) -> Opened:
         height=content.image.shape[1],
         gsd_m=view.gsd_m,
         mask=content.mask,
-        classes=content.classes,
-        captions=content.captions,
-        boxes=content.boxes,
+        classes=content.classes or record.classes,
+        captions=(*record.captions, *content.captions),
+        boxes=content.boxes or record.boxes,
         datetime=content.datetime,
     )
 

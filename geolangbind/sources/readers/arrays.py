@@ -20,24 +20,26 @@ _AXES = ("CHW", "HWC", "HW", "TCHW", "THWC", "THW")
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     """List the arrays that fit the pattern, time series step by step.
 
-    Options: `axes` says what the dimensions are, of CHW (the default), HWC, HW, and the same behind a T.
+    Options: `axes` says what the dimensions are, of CHW (the default), HWC, HW, and the same behind a T; `class` names the class of all.
 
     Raises:
         SettingsError: an unknown option or an impossible pattern.
         DataError: a file is no array of numbers with these dimensions.
     """
-    check_options(place, ("axes",))
-    axes = text_option(place, "axes") or "CHW"
+    check_options(place, ("axes", "class"))
+    axes, one_class = text_option(place, "axes") or "CHW", text_option(place, "class")
     if axes not in _AXES:
         raise SettingsError(f"arrays: axes are one of {', '.join(_AXES)}, got '{axes}'")
     found = []
     for path, said in find(root, place.spec):
         steps = len(_load(path, axes)) if axes[0] == "T" else 1
         name = said.get("id", path.relative_to(root).with_suffix("").as_posix())
+        label = said.get("class", one_class)
         for step in range(steps):
             item = Item("arrays", path, place.spec, {"axes": axes}, step)
-            label = (said["class"],) if "class" in said else ()
-            found.append(Record(f"{name}_{step:04d}" if axes[0] == "T" else name, item, split_name(said.get("split")), label))
+            found.append(
+                Record(f"{name}_{step:04d}" if axes[0] == "T" else name, item, split_name(said.get("split")), (label,) if label else ())
+            )
     return found
 
 
