@@ -22,7 +22,7 @@ ENVI_SUFFIXES = (".img", ".dat", ".bsq", ".bil", ".bip", ".bin", ".raw", "")
 _FIELD = re.compile(r"^[ \t]*([^=\n;{}]+?)[ \t]*=[ \t]*(\{[^}]*\}|\{|[^\n]*)", flags=re.MULTILINE)
 _BYTES_OF_TYPE = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}
 _INTERLEAVES = ("bsq", "bil", "bip")
-_MAX_HEADER_BYTES = 16_000_000
+_MAX_HEADER_BYTES = 4_000_000
 _LARGEST = 1e12
 """No gain, offset or wavelength is beyond this; keeps products of them finite."""
 
@@ -132,11 +132,13 @@ def read_header(path: Path) -> Header:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if not text.startswith("ENVI"):
         raise DataError(f"{path}: is no ENVI header (its first line is not ENVI); give the raster itself")
+    # what a terminal cannot show would break the messages it stands in
+    text = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
     fields: dict[str, str | tuple[str, ...]] = {}
     for name, value in _FIELD.findall(text):
         if value == "{":
             raise DataError(f"{path}: the list '{name}' has no closing brace; the header is cut off")
-        listed = tuple(part.strip() for part in value[1:-1].split(","))
+        listed = tuple(" ".join(part.split()) for part in value[1:-1].split(","))
         fields[" ".join(name.lower().split())] = listed if value.startswith("{") else value.strip()
     header = Header(path, fields, _whole(fields, "bands", path, None))
     kind = str(fields.get("file type", "")).lower()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
-from rasterio.dtypes import in_dtype_range
+import numpy as np
 
 from geolangbind.data.envi import header_of, inspect_envi
 from geolangbind.data.raster_bands import WAVELENGTH_TOL_UM, Layer, layers_of_file
@@ -64,10 +65,11 @@ def layers_of_item(item: Item, sensor: Sensor, wanted: Sequence[str] | None) -> 
         return whole, (*notes, *found)
     offers: dict[str, list[_Offer]] = {}
     for asset in item.assets:
+        offer = _Offer(asset, locate(item, asset))
         for facts in asset.bands:
             band = _identify(item, asset, facts, sensor)
             if band is not None:
-                offers.setdefault(band.name, []).append(_Offer(asset, locate(item, asset)))
+                offers.setdefault(band.name, []).append(offer)
     best = {name: min(several, key=lambda offer: offer.rank) for name, several in offers.items()}
     chosen = _chosen(item, sensor, wanted, list(best))
     there = [name for name in best if best[name].file is not None]
@@ -142,15 +144,23 @@ def _source(item: Item, asset: ItemAsset, file: Path, sensor: Sensor) -> Source:
         raise DataError(
             f"{item.path}: lists {len(facts)} bands in asset {asset.key!r}, but {file.name} has {len(source.bands)}; one of them is wrong"
         )
-    marks = {entry.nodata for entry in facts if entry.nodata is not None and in_dtype_range(entry.nodata, source.dtype)}
+    # by text, because NaN is not equal to NaN
+    marks = {str(entry.nodata): entry.nodata for entry in facts if entry.nodata is not None and _can_hold(source.dtype, entry.nodata)}
     if len(marks) > 1:
-        raise DataError(f"{item.path}: asset {asset.key!r} has bands with different 'nodata'; say --nodata and correct the item")
+        raise DataError(f"{item.path}: asset {asset.key!r} has bands with different 'nodata' ({', '.join(marks)}); correct the item")
     return replace(
         source,
         bands=tuple(_joined(stored, entry, item, asset, sensor) for stored, entry in zip(source.bands, facts, strict=True)),
-        nodata=marks.pop() if marks else source.nodata,
+        nodata=next(iter(marks.values()), source.nodata),
         tags={"PROCESSING_BASELINE": item.baseline, **source.tags} if item.baseline else source.tags,
     )
+
+
+def _can_hold(dtype: str, number: float) -> bool:
+    """Whether a pixel can have this number: a mark of no data that none can have marks nothing."""
+    if np.dtype(dtype).kind == "f":
+        return not isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+    return isfinite(number) and number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 
 
 def _joined(stored: FileBand, facts: ItemBand, item: Item, asset: ItemAsset, sensor: Sensor) -> FileBand:

@@ -42,7 +42,7 @@ _SENSORS: tuple[tuple[str, str, str], ...] = (
 )
 """Mission (platform or constellation, in full), product (collection, level or type, a part) and the sensor that both together state."""
 _PRODUCT_FIELDS = ("processing:level", "product:type", "s2:product_type", "sar:product_type", "landsat:correction")
-_BASELINE_FIELDS = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+_BASELINE_FIELDS = ("s2:processing_baseline", "sentinel:processing_baseline")
 _APPLIED_FIELDS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 
 
@@ -145,14 +145,18 @@ def read_item(path: Path) -> Item:
     product = properties.text("s2:product_uri") or item.text("id") or ""
     mission = (properties.text("platform") or properties.text("constellation") or "").lower()
     satellite = re.fullmatch(r"sentinel[-_]?2([a-c])", mission)
-    baseline = next((text for key in _BASELINE_FIELDS if (text := properties.text(key)) is not None), None)
-    named_baseline = product_baseline(Path("/", product))
+    named = product_baseline(Path("/", product))
+    baselines = (
+        *map(properties.text, _BASELINE_FIELDS),
+        None if named is None else f"{named:05.2f}",
+        properties.text("processing:version"),
+    )
     return Item(
         path=path,
         title=" ".join(filter(None, (item.text("id"), properties.text("datetime")))),
         sensors=_sensors(item, properties, product),
         platform=f"S2{satellite[1].upper()}" if satellite else None,
-        baseline=baseline or (None if named_baseline is None else f"{named_baseline:05.2f}"),
+        baseline=next(filter(None, baselines), None),
         offset_applied=any(properties.value(key) is True for key in _APPLIED_FIELDS),
         frequency_ghz=properties.number("sar:center_frequency"),
         frequency_band=properties.text("sar:frequency_band"),
@@ -175,7 +179,7 @@ def locate(item: Item, asset: ItemAsset) -> Path | None:
     try:
         parts = urlsplit(asset.href)
         if parts.scheme in ("", "file"):
-            places = [folder / asset.href, folder / unquote(parts.path)]
+            places = [folder / asset.href, folder / unquote(parts.path)]  # an absolute path stays one
         else:
             # the Copernicus Data Space ends its places with /$value
             names = [name for name in reversed(PurePosixPath(unquote(parts.path)).parts) if _has_raster_suffix(name)]

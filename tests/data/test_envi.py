@@ -152,6 +152,7 @@ def test_values_and_wavelengths_equal_the_geotiff_s(shared, tmp_path):
         ("fwhm = {7.0, 6.7, 6.4}", "fwhm = {7.0, 6.7", "has no closing brace"),
         ("{7.0, 6.7, 6.4}", "{7.0, nan, 6.4}", "'fwhm' holds 'nan'"),
         ("418.24", "__import__('os').getcwd()", "which is no number it can be"),
+        ('SPHEROID["WGS_1984",6378137.0', 'SPHEROID["WGS_1984",7e36', "cannot be converted to degrees"),
         ("Nanometers", "Index", "in 'Index', which is no known unit"),
         ("factor = 10000", "factor = 0", "it is the number that stands for 1"),
         ("file type = ENVI Standard", "file type = ENVI Classification", "describes an ENVI Classification"),
@@ -183,9 +184,9 @@ def test_headers_of_other_formats_and_lone_headers(tif, envi, tmp_path):
 
 def test_comments_case_and_lists_over_lines(tmp_path):
     path = tmp_path / "a.hdr"
-    path.write_text("ENVI\n; bands = 9\nBands=2\nBand  Names = {\n one ,\n two }\nx = \n")
+    path.write_text("ENVI\n; bands = 9\nBands=2\nBand  Names = {\n one ,\n two\t\n\x1b2 }\nx = \n")
     header = read_header(path)
-    assert (header.bands, header.texts("band names"), header.numbers("fwhm")) == (2, ("one", "two"), None)
+    assert (header.bands, header.texts("band names"), header.numbers("fwhm")) == (2, ("one", "two 2"), None)
     assert header.fields["x"] == ""
 
 

@@ -204,6 +204,21 @@ def test_contradictions_are_refused(tif, tmp_path, item):
         open_raster(item({"x": asset("x.tif"), "y": asset("y.tif")}), sensor="naip")
 
 
+def test_no_data_marks(tif, tmp_path, item):
+    numbers = DN[:2].astype(np.float32)
+    numbers[0, 0, 0] = 7
+    tif(tmp_path / "x.tif", numbers, names=["B02", "B03"])
+    facts = {"eo:bands": [{"name": "B02"}, {"name": "B03"}]}
+
+    def valid(first, second, sensor="sentinel-2-l2a"):
+        marked = asset("x.tif", **facts, **{"raster:bands": [{"nodata": first}, {"nodata": second}]})
+        return read_raster(item({"x": marked}, "c"), sensor=sensor, scale=1e-4, offset=0).valid.sum()
+
+    assert [valid(7, 7), valid("nan", "nan"), valid(7, None), valid(1e308, 1e308)] == [63, 64, 63, 64]
+    with pytest.raises(DataError, match=r"different 'nodata' \(7\.0, 8\.0\)"):
+        valid(7, 8)
+
+
 def test_said_goes_before_the_item(tif, tmp_path, item):
     path = item(earth_search(tif, tmp_path), "sentinel-2-l2a", **S2, **{"s2:processing_baseline": "05.09"})
     raster = read_raster(path, sensor="sentinel-2-l1c", platform="S2A", offset=-0.05, scale=2e-4, bands=["B02"])
