@@ -1,6 +1,6 @@
 """ENVI rasters: what the text header beside the numbers says.
 
-GDAL reads the pixels and the map information. It rounds wavelengths to whole nanometres and writes them into the band names, so names,
+GDAL reads the pixels and the map information. It rounds wavelengths to whole nanometres and appends them to the band names, so names,
 wavelengths, widths, bad bands, gains and the reflectance scale are taken from the header itself: numbers and words only, nothing is run.
 The fields are those of NV5's "ENVI Header Files" page.
 """
@@ -110,8 +110,8 @@ def inspect_envi(path: Path, header_path: Path) -> Source:
     Raises:
         DataError: the header is damaged, does not fit the data file, or describes no image.
     """
-    data = data_of(header_path) if path == header_path else path
     header = read_header(header_path)
+    data = data_of(header_path) if path == header_path else path
     _check_size(header, data)
     stated = _stated(header)
     source = inspect(data)

@@ -182,6 +182,13 @@ def test_headers_of_other_formats_and_lone_headers(tif, envi, tmp_path):
         open_raster(tmp_path / "scene.hdr", sensor="enmap")
 
 
+def test_a_place_beyond_the_earth_has_no_pixel_size(envi):
+    data = envi(crs="EPSG:4326")
+    header = data.with_suffix(".hdr")
+    header.write_text(header.read_text().replace("600000, 5000000", "1e999, 1e999"))
+    assert "1e999" in header.read_text() and open_raster(data, sensor="enmap-l2a").gsd_m is None
+
+
 def test_comments_case_and_lists_over_lines(tmp_path):
     path = tmp_path / "a.hdr"
     path.write_text("ENVI\n; bands = 9\nBands=2\nBand  Names = {\n one ,\n two\t\n\x1b2 }\nx = \n")
