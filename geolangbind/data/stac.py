@@ -101,6 +101,7 @@ class Item:
     Attributes:
         path: the JSON file.
         title: id and time, for notes.
+        datetime: acquisition time, ISO 8601, or None.
         sensors: those that mission and product state: one, or none where they are missing or unknown.
         platform: "S2A", "S2B" or "S2C", or None.
         baseline: Sentinel-2 processing baseline, as text.
@@ -113,6 +114,7 @@ class Item:
 
     path: Path
     title: str
+    datetime: str | None
     sensors: tuple[str, ...]
     platform: str | None
     baseline: str | None
@@ -154,6 +156,7 @@ def read_item(path: Path) -> Item:
     return Item(
         path=path,
         title=" ".join(filter(None, (item.text("id"), properties.text("datetime")))),
+        datetime=properties.text("datetime") or properties.text("start_datetime"),
         sensors=_sensors(item, properties, product),
         platform=f"S2{satellite[1].upper()}" if satellite else None,
         baseline=next(filter(None, baselines), None),

@@ -56,7 +56,8 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
     """Write the block's shards and its journal entry; runs in a worker process, one sample in memory at a time.
 
     Samples of one layout (bands, unit, shape, type) share a tar; a block of images of many sizes gives as many tars. A record that
-    cannot be used is skipped with its reason (windows of it that were read before stay). Nothing is left under a final name when the writing itself fails.
+    cannot be used is skipped with its reason (windows of it that were read before stay). Nothing is left under a final name when the
+    writing itself fails.
     """
     joined = None if captions is None else _joined(captions)
     begun: list[PendingShard] = []

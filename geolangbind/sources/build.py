@@ -145,8 +145,9 @@ def _write(blocks: Sequence[Block], card: Card, out: Path, options: Options) -> 
     if options.workers == 1 or len(blocks) == 1:
         yield from ((block, write_block(block, card, out, options.captions)) for block in blocks)
         return
-    # spawn: a fork would copy whatever threads and GDAL handles this process has
-    context = multiprocessing.get_context("spawn")
+    # not forked from here, where a fork would copy whatever threads and GDAL handles there are, but from a server that only imports
+    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([write_block.__module__])
     with ProcessPoolExecutor(min(options.workers, max(len(blocks), 1)), mp_context=context) as pool:
         waiting = {pool.submit(write_block, block, card, out, options.captions): block for block in blocks}
         try:

@@ -18,6 +18,7 @@ from geolangbind.data.raster_reader import RasterReader, Stored
 from geolangbind.data.raster_source import opened
 from geolangbind.data.rasters import open_raster
 from geolangbind.data.sample import Box, Encoding
+from geolangbind.data.stac import read_item
 from geolangbind.errors import DataError, UnitError
 from geolangbind.sensors import Unit, get_sensor
 from geolangbind.sources.card import View
@@ -89,8 +90,8 @@ def check_size(opened: Opened, window: PixelWindow, dtype_bytes: int = 4) -> Non
 def picture_bytes(opened: Opened, stored: Stored, wanted: Encoding | None) -> tuple[Encoding, bytes] | None:
     """Return encoding and bytes of a JPEG or PNG file to be stored as they are, or None.
 
-    Without an encoding wanted, only where the bytes decode to exactly the stored numbers: decoders of JPEG differ by a few levels. Where the
-    card wants `jpg`, the file's bytes are better than a second compression.
+    Without an encoding wanted, only where the bytes decode to exactly the stored numbers: decoders of JPEG differ by a few levels. Where
+    the card wants `jpg`, the file's bytes are better than a second compression.
     """
     encoding = None if opened.file is None else _PICTURES.get(opened.file.suffix.lower())
     if opened.file is None or encoding is None or wanted not in (None, encoding):
@@ -119,6 +120,7 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
         classes=record.classes,
         captions=record.captions,
         boxes=record.boxes,
+        datetime=read_item(path).datetime if path.suffix in (".json", ".geojson") else None,
         file=path if path.is_file() else None,
     )
 

@@ -9,7 +9,7 @@ from geolangbind.sources.readers.table import records
 KARPATHY = {
     "dataset": "rsicd",
     "images": [
-        {"filename": "airport_1.jpg", "split": "train", "sentences": [{"raw": "many planes ."}, {"raw": "An airport."}, {"raw": "many planes ."}]},
+        {"filename": "airport_1.jpg", "split": "train", "sentences": [{"raw": "many planes ."}, {"raw": "An airport."}]},
         {"filename": "00623.jpg", "split": "val", "sentences": [{"raw": "a river"}]},
     ],
 }  # fmt: skip
@@ -23,15 +23,15 @@ def test_captions_of_a_retrieval_set(tmp_path):
     (tmp_path / "dataset_rsicd.json").write_text(json.dumps(KARPATHY))
     found = read(tmp_path, "dataset_rsicd.json", items="images", image="RSICD_images/{filename}", captions="sentences[].raw", split="split")
     assert [(r.place, r.split, [c.text for c in r.captions]) for r in found] == [
-        ("RSICD_images/airport_1", "train", ["many planes .", "An airport.", "many planes ."]),
+        ("RSICD_images/airport_1", "train", ["many planes .", "An airport."]),
         ("RSICD_images/00623", "validation", ["a river"]),
     ]
     assert found[0].image == tmp_path / "RSICD_images/airport_1.jpg" and found[0].captions[0].source == "given:dataset_rsicd.json"
 
 
 def test_rows_of_one_image_add_up(tmp_path):
-    rows = 'filepath,title,kind\nimg/a.jpg,"A ship, at sea",ship\nimg/b.jpg,A port,port\nimg/a.jpg,Two boats,boat\nimg/a.jpg,"a ship at sea",ship\n'
-    (tmp_path / "all.csv").write_text(rows)
+    rows = ["filepath,title,kind", 'a.jpg,"A ship, at sea",ship', "b.jpg,A port,port", "a.jpg,Two boats,boat", "a.jpg,a ship at sea,ship"]
+    (tmp_path / "all.csv").write_text("\n".join(rows))
     first, second = read(tmp_path, "all.csv", image="{filepath}", captions="title", **{"class": "kind"})
     assert [c.text for c in first.captions] == ["A ship, at sea", "Two boats"]  # the last one differs by a comma only
     assert (first.classes, second.classes) == (("ship", "boat"), ("port",))
@@ -82,5 +82,5 @@ def test_a_wrong_table_is_one_line(tmp_path, name, text, options, message):
 
 
 def test_unknown_options(tmp_path):
-    with pytest.raises(SettingsError, match="no option 'caption'.*did you mean captions"):
+    with pytest.raises(SettingsError, match=r"no option 'caption'.*did you mean captions"):
         read(tmp_path, "t.csv", caption="title")
