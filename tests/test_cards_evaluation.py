@@ -183,7 +183,15 @@ def test_bands_units_and_pixels(cards):
     assert cards["m-forestnet"].views["msi"].unit == "display_u8" and cards["mados"].views["msi"].unit == "reflectance"
     sides = {"eurosat": 64, "m-bigearthnet": 120, "m-so2sat": 32, "m-forestnet": 332, "mados": 240}
     assert {name: cards[name].views["msi"].size_px for name in sides} == sides
-    assert cards["m-neontree"].views["height"].bands == ("hag",)
+
+
+def test_geobench_sets_name_their_classes_in_the_order_of_their_numbers(cards):
+    # GEO-Bench's converter of ForestNet; the two others are torchgeo's lists, see above
+    forestnet = list(cards["m-forestnet"].classes)
+    numbers = {"Oil palm plantation": 0, "Grassland shrubland": 3, "Mining": 7, "Logging": 9, "Other": 11}
+    assert {name: forestnet.index(name) for name in numbers} == numbers
+    names = cards["m-so2sat"].views["msi"].places[0].options["names"]
+    assert {band: name[:2] for band, name in names.items()} == {f"B{number:02}": f"{number:02}" for number in range(2, 9)}
 
 
 def test_the_aerial_camera_takes_the_names_that_torchgeo_gives_its_channels(cards):
