@@ -133,6 +133,12 @@ class Index:
         """SHA-256 over the shards' hashes: the identity of the data, whatever folder it lies in and whatever features were added."""
         return hashlib.sha256("\n".join(shard.sha256 for shard in self.shards).encode()).hexdigest()
 
+    @property
+    def own_sensors(self) -> Mapping[str, str]:
+        """Files of the sensors that are not in the catalog, by name; what is no text is left aside."""
+        kept = self.provenance.get("own_sensors")
+        return {str(name): text for name, text in kept.items() if isinstance(text, str)} if isinstance(kept, Mapping) else {}
+
     def with_features(self, records: Sequence[FeatureRecord]) -> Index:
         """Return the index with feature side-cars added; one of the same teacher is replaced.
 

@@ -21,7 +21,7 @@ _OFFSET_BASELINE = 4.0
 """Sentinel-2 products carry the offset from this processing baseline on (Sentinel-2 Products Specification Document)."""
 
 _UNITS_OF_MODALITY: dict[str, frozenset[Unit]] = {
-    "sar": frozenset(unit for unit in Unit if unit.startswith(("sigma0", "gamma0"))),
+    "sar": frozenset(unit for unit in Unit if unit.startswith(("sigma0", "gamma0"))) | {Unit.DISPLAY_U8},
     "dem": frozenset({Unit.ELEVATION_M, Unit.HEIGHT_M}),
 }
 _OPTICAL_UNITS = frozenset({Unit.REFLECTANCE, Unit.DISPLAY_U8, Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K, Unit.CELSIUS})

@@ -7,6 +7,7 @@ is kept as a note. What neither the file nor the sensor's record says, the user 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def open_raster(
     offset: float | None = None,
     nodata: float | None = None,
     platform: str | None = None,
+    channels: Sequence[str] | None = None,
 ) -> RasterReader:
     """Decide what a raster holds, without reading pixels.
 
@@ -46,6 +48,7 @@ def open_raster(
         offset: see `scale`. Note that it applies after the scale: Sentinel-2's -1000 DN is -0.1.
         nodata: stored number without data; goes before the file's own.
         platform: satellite whose wavelengths to use ("S2B"); else read from the product name, else the sensor's default.
+        channels: names of all stored channels, where the file does not name them; `bands` then selects by name.
 
     Raises:
         DataError: the raster cannot be read or its files do not fit together.
@@ -55,7 +58,7 @@ def open_raster(
     where = Path(path)
     if not where.exists():
         raise DataError(f"{where}: no such file or folder")
-    record, layers, notes = _layers(where, sensor, platform, bands)
+    record, layers, notes = _layers(where, sensor, platform, bands, channels)
     said = Said(None if unit is None else Unit.parse(str(unit)), scale, offset)
     decided = [calibrate(layer, record, said, where) for layer in layers]
     refuse_mixed_units(layers, [calibration for calibration, _ in decided], where)
@@ -116,7 +119,7 @@ def iter_windows(reader: RasterReader, size_px: int, overlap_px: int = 0) -> Ite
 
 
 def _layers(
-    where: Path, said: str | Path | None, platform: str | None, bands: Sequence[str] | None
+    where: Path, said: str | Path | None, platform: str | None, bands: Sequence[str] | None, channels: Sequence[str] | None
 ) -> tuple[Sensor, tuple[Layer, ...], tuple[str, ...]]:
     """Return the sensor, the channels and notes on both."""
     if where.is_dir():
@@ -126,9 +129,16 @@ def _layers(
         item = read_item(where)
         record = _item_sensor(item, said, platform)
         return record, *layers_of_item(item, record, bands)
-    source = inspect_any(where)
+    source = inspect_any(where) if channels is None else _named(inspect_any(where), channels)
     record = _sensor(where, source, said, platform)
     return record, *layers_of_file(source, record, bands)
+
+
+def _named(source: Source, channels: Sequence[str]) -> Source:
+    if len(channels) != len(source.bands):
+        raise DataError(f"{source.path}: {len(channels)} channels were named ({','.join(channels)}), but it has {len(source.bands)}")
+    named = (replace(band, description=name, wavelength_um=None) for band, name in zip(source.bands, channels, strict=True))
+    return replace(source, bands=tuple(named))
 
 
 def _item_sensor(item: Item, said: str | Path | None, platform: str | None) -> Sensor:

@@ -18,6 +18,7 @@ from geolangbind.data.index import Index, ShardRecord, load_index
 from geolangbind.data.remote import RemoteFolder, Span, is_remote
 from geolangbind.data.sample import Sample, SampleMeta
 from geolangbind.errors import DataError, GeoLangBindError
+from geolangbind.sensors import add_sensor
 from geolangbind.sensors.units import Unit
 
 _READ_ERRORS = (GeoLangBindError, OSError)
@@ -30,10 +31,12 @@ class Stream:
     Attributes:
         folder: where the tars lie, here or at an address.
         shards: records of its tars, in order; samples count through them.
+        own_sensor: file of the sensor where it is not in the catalog; goes with the stream into other processes.
     """
 
     folder: Path | RemoteFolder
     shards: tuple[ShardRecord, ...]
+    own_sensor: str | None = None
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -98,6 +101,8 @@ class Stream:
         Raises:
             DataError: a shard is missing, cut off or damaged, or lacks a teacher; the message names shard and key.
         """
+        if self.own_sensor is not None:
+            add_sensor(self.own_sensor)
         shard_of, place_of = self.locate(indices)
         samples: dict[int, Sample] = {}
         names = tuple(teachers)
@@ -144,7 +149,10 @@ class ShardSet:
                     _check_size(folder / name, expected)
             layout = shard.layout
             groups.setdefault((layout.sensor, layout.bands, layout.unit, layout.shape, layout.has_mask), []).append(shard)
-        return cls(folder, index, tuple(Stream(folder, tuple(shards)) for shards in groups.values()))
+        own = index.own_sensors
+        for text in own.values():
+            add_sensor(text)
+        return cls(folder, index, tuple(Stream(folder, tuple(group), own.get(group[0].layout.sensor)) for group in groups.values()))
 
     @property
     def fingerprint(self) -> str:

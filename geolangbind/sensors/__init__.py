@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geolangbind.errors import SensorError
 from geolangbind.sensors.channels import KINDS, ChannelSet, channel_set, modality_of
-from geolangbind.sensors.load import load_sensor_file
+from geolangbind.sensors.load import load_sensor_file, parse_sensor
 from geolangbind.sensors.records import Band, ScaleRule, Sensor, nearest
 from geolangbind.sensors.units import Unit
 
@@ -21,6 +21,7 @@ __all__ = [
     "ScaleRule",
     "Sensor",
     "Unit",
+    "add_sensor",
     "channel_set",
     "get_sensor",
     "list_sensors",
@@ -28,6 +29,8 @@ __all__ = [
     "modality_of",
 ]
 
+_ADDED: dict[str, str] = {}
+"""Files of sensors that are not in the catalog, by name: those of shards that were opened, see `add_sensor`."""
 _CATALOG = Path(__file__).with_name("catalog")
 _CACHED_SENSORS = 64
 
@@ -45,6 +48,8 @@ def get_sensor(name: str | Path, platform: str | None = None) -> Sensor:
     """
     if str(name).lower().endswith((".yaml", ".yml")):
         return load_sensor_file(name, platform)
+    if str(name) in _ADDED:
+        return _parse(_ADDED[str(name)], platform)
     key = _key(str(name))
     path = _aliases().get(key) if key not in _names() else _CATALOG / f"{key}.yaml"
     if path is None:
@@ -55,6 +60,23 @@ def get_sensor(name: str | Path, platform: str | None = None) -> Sensor:
     return _load(path, platform)
 
 
+def add_sensor(text: str) -> Sensor:
+    """Make a sensor of the user's own known to this process by its name. Shards keep the file of such a sensor, and so bring it along.
+
+    Args:
+        text: content of its YAML file.
+
+    Raises:
+        SensorError: the file is wrong, or the name is taken by another sensor.
+        UnitError: the file names an unknown unit.
+    """
+    sensor = _parse(text, None)
+    if _key(sensor.name) in (*_names(), *_aliases()) or _ADDED.get(sensor.name, text) != text:
+        raise SensorError(f"sensor '{sensor.name}' is known already, with another record; give yours another name")
+    _ADDED[sensor.name] = text
+    return sensor
+
+
 def list_sensors() -> list[Sensor]:
     """Return every sensor of the catalog, in the order of their names."""
     return [_load(_CATALOG / f"{name}.yaml", None) for name in _names()]
@@ -63,6 +85,11 @@ def list_sensors() -> list[Sensor]:
 @lru_cache(maxsize=_CACHED_SENSORS)
 def _load(path: Path, platform: str | None) -> Sensor:
     return load_sensor_file(path, platform)
+
+
+@lru_cache(maxsize=_CACHED_SENSORS)
+def _parse(text: str, platform: str | None) -> Sensor:
+    return parse_sensor(text, platform)
 
 
 @lru_cache(maxsize=1)

@@ -147,6 +147,8 @@ def channel_set(sensor: Sensor, bands: Sequence[Band], unit: Unit) -> ChannelSet
     """
     kinds = tuple(kind_of(band, unit, sensor.product_level) for band in bands)
     for band, kind in zip(bands, kinds, strict=True):
+        if kind == "display" and sensor.modality == "sar":
+            continue  # a stretched radar picture: its kind is all that the encoder is told
         if kind in OPTICAL_KINDS and band.center_wavelength_um is None:
             raise SensorError(f"band {band.name} of {sensor.name} has no centre wavelength; add center_wavelength_um to its record")
         if kind in OPTICAL_KINDS and not _possible(kind, band.center_wavelength_um or 0.0):

@@ -40,17 +40,24 @@ def load_sensor_file(path: Path | str, platform: str | None = None) -> Sensor:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return parse_sensor(path.read_text(encoding="utf-8"), platform)
     except OSError as error:
         raise SensorError(f"{path}: cannot read the sensor file: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SensorError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
-    try:
-        return _parse_sensor(content, platform)
     except UnitError as error:
         raise UnitError(f"{path}: {error}") from error
     except SensorError as error:
         raise SensorError(f"{path}: {error}") from error
+
+
+def parse_sensor(text: str, platform: str | None = None) -> Sensor:
+    """Read a sensor record from the content of its file; see `load_sensor_file` for arguments and failures."""
+    try:
+        content = yaml.load(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise SensorError(f"not a YAML file: {' '.join(str(error).split())}") from error
+    return _parse_sensor(content, platform)
 
 
 def _parse_sensor(content: object, platform: str | None) -> Sensor:

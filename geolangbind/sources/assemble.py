@@ -78,7 +78,7 @@ def _sample(
     captions = _captions(card, view, opened, chip, record, key, stored, joined)
     kept = picture_bytes(opened, stored, view.encoding) if window is None and chip.image is stored.image else None
     meta = SampleMeta(
-        sensor=view.sensor,
+        sensor=get_sensor(view.sensor).name,
         bands=opened.bands,
         unit=stored.unit,
         gsd_m=chip.gsd_m,

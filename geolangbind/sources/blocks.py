@@ -14,8 +14,9 @@ from geolangbind.captions import JoinedCaptions
 from geolangbind.data.index import Index, Layout, ShardRecord, shard_from_json, shard_to_json
 from geolangbind.data.write import PendingShard, layout_of
 from geolangbind.errors import DataError, GeoLangBindError
+from geolangbind.sensors import add_sensor
 from geolangbind.sources.assemble import samples_of
-from geolangbind.sources.card import Card
+from geolangbind.sources.card import Card, View
 from geolangbind.sources.plan import Block
 
 JOURNAL = ".build"
@@ -59,6 +60,8 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
     cannot be used is skipped with its reason (windows of it that were read before stay). Nothing is left under a final name when the
     writing itself fails.
     """
+    if (own := own_sensor(block.view)) is not None:
+        add_sensor(own)
     joined = None if captions is None else _joined(captions)
     begun: list[PendingShard] = []
     current: dict[Layout, PendingShard] = {}
@@ -84,6 +87,11 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
             shard.discard()
     _save(out, done)
     return done
+
+
+def own_sensor(view: View) -> str | None:
+    """Return the file of a view's sensor where it is the card's own, which shards have to bring along."""
+    return Path(view.sensor).read_text(encoding="utf-8") if view.sensor.endswith((".yaml", ".yml")) else None
 
 
 @cache

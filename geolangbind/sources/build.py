@@ -15,7 +15,8 @@ from typing import Any
 from geolangbind.data.index import INDEX_NAME, ShardRecord, load_index
 from geolangbind.data.write import write_index
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.sources.blocks import JOURNAL, Done, Skipped, forget_others, load_done, write_block
+from geolangbind.sensors import add_sensor
+from geolangbind.sources.blocks import JOURNAL, Done, Skipped, forget_others, load_done, own_sensor, write_block
 from geolangbind.sources.card import Card, View
 from geolangbind.sources.plan import Block, Plan, make_plan
 
@@ -123,10 +124,11 @@ def build(
     """
     _check(options)
     card = _with_said(card, options.said or {})
-    captions_hash = "" if options.captions is None else _hash(options.captions)
+    others = "" if options.captions is None else _hash(options.captions)
+    others += "".join(own_sensor(view) or "" for view in card.views.values())
     plan = make_plan(
         card, root, views=options.views, split=options.split, limit=options.limit, records_per_shard=options.records_per_shard,
-        seasoning=captions_hash,
+        seasoning=others,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     _check_out(card, out, options.overwrite)
@@ -174,7 +176,7 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         "card": card.name, "card_sha256": card.sha256, "source": card.source, "revision": card.revision, "licence": card.licence,
         "classes": {labels: {name: list(words) for name, words in card.classes.items()}} if card.classes else {},
         "mask_classes": {str(value): name for value, name in card.mask_classes.items()}, "contamination": list(card.contamination),
-        "prompts": list(card.prompts), "read": plan.places,
+        "prompts": list(card.prompts), "read": plan.places, "own_sensors": _own_sensors(plan),
     }  # fmt: skip
     index = write_index(out, _with_features(shards, out), {name: value for name, value in provenance.items() if value}, "overwrite")
     forget_others(out, card.name, {done.block for done in blocks}, index)
@@ -195,6 +197,11 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         skipped=skipped,
         wordless=sum(done.wordless for done in blocks),
     )
+
+
+def _own_sensors(plan: Plan) -> dict[str, str]:
+    found = (own_sensor(view) for name, view in plan.card.views.items() if name in plan.places)
+    return {add_sensor(text).name: text for text in found if text is not None}
 
 
 def _with_features(shards: Sequence[ShardRecord], out: Path) -> list[ShardRecord]:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
 
 from geolangbind.captions import Caption
 from geolangbind.data.decode import decode_image
 from geolangbind.data.raster_grid import PixelWindow
 from geolangbind.data.raster_reader import RasterReader, Stored
-from geolangbind.data.raster_source import opened
+from geolangbind.data.raster_source import inspect
 from geolangbind.data.rasters import open_raster
 from geolangbind.data.sample import Box, Encoding
 from geolangbind.data.stac import read_item
 from geolangbind.errors import DataError, UnitError
 from geolangbind.sensors import Unit, get_sensor
 from geolangbind.sources.card import View
+from geolangbind.sources.masks import read_mask
 from geolangbind.sources.readers import OPENERS
 from geolangbind.sources.record import Item, Record
 
@@ -106,23 +106,50 @@ def picture_bytes(opened: Opened, stored: Stored, wanted: Encoding | None) -> tu
 
 
 def _open_raster(record: Record, path: Path, view: View) -> Opened:
-    reader = open_raster(
-        path, sensor=view.sensor, bands=view.bands, unit=view.unit, scale=view.scale, offset=view.offset, nodata=view.nodata
-    )
-    mask = None if record.mask is None else read_mask(record.mask, reader)
+    readers = _readers(record, path, view)
+    first = readers[0]
     return Opened(
-        read=reader.read_stored,
-        bands=tuple(band.name for band in reader.bands),
-        width=reader.width,
-        height=reader.height,
-        gsd_m=reader.gsd_m or view.gsd_m,
-        mask=mask,
+        read=first.read_stored if len(readers) == 1 else partial(_read_stack, readers),
+        bands=tuple(band.name for reader in readers for band in reader.bands),
+        width=first.width,
+        height=first.height,
+        gsd_m=first.gsd_m or view.gsd_m,
+        mask=None if record.mask is None else read_mask(record.mask, first, record.mask_colors),
         classes=record.classes,
         captions=record.captions,
         boxes=record.boxes,
         datetime=read_item(path).datetime if path.suffix in (".json", ".geojson") else None,
-        file=path if path.is_file() else None,
+        file=path if path.is_file() and len(readers) == 1 else None,
     )
+
+
+def _readers(record: Record, path: Path, view: View) -> list[RasterReader]:
+    """Open the image, and the files of its stack, whose channels are the further bands of the view."""
+    open_one = partial(
+        open_raster, sensor=view.sensor, unit=view.unit, scale=view.scale, offset=view.offset, nodata=view.nodata,
+        channels=record.channels or None,
+    )  # fmt: skip
+    if not record.stack:
+        return [open_one(path, bands=view.bands)]
+    readers: list[RasterReader] = []
+    left = view.bands or ()
+    for file in (path, *record.stack):
+        count = len(inspect(file).bands)
+        readers.append(open_one(file, bands=left[:count]))
+        left = left[count:]
+    if left or len({(reader.width, reader.height) for reader in readers}) > 1:
+        sizes = ", ".join(f"{reader.path.name} {len(reader.layers)} x {reader.height} x {reader.width}" for reader in readers)
+        raise DataError(f"{path}: the files of its stack do not make one image of {len(view.bands or ())} bands: {sizes}")
+    return readers
+
+
+def _read_stack(readers: Sequence[RasterReader], window: PixelWindow) -> Stored:
+    parts = [reader.read_stored(window) for reader in readers]
+    if len({(part.unit, part.scale, part.offset, str(part.nodata)) for part in parts}) > 1:
+        raise DataError(
+            f"{readers[0].path}: the files of its stack have different units or no-data numbers; say --unit, --scale and --offset"
+        )
+    return replace(parts[0], image=np.concatenate([part.image for part in parts]))
 
 
 def _open_item(record: Record, item: Item, view: View) -> Opened:
@@ -164,27 +191,3 @@ def _unit(view: View, bands: Sequence[str]) -> tuple[Unit, float, float]:
     if scale is None or offset is None:
         raise UnitError(f"the card does not say how the numbers become {unit}; say --scale and --offset (unit = stored * scale + offset)")
     return unit, scale, offset
-
-
-def read_mask(path: Path, reader: RasterReader) -> NDArray[np.uint8]:
-    """Return the class numbers (H, W) of a mask on the grid of an image; one in another grid is brought there by its nearest pixels.
-
-    Raises:
-        DataError: it is no mask, or not of the image's size without coordinates that say where it lies.
-    """
-    with opened(path) as dataset:
-        if dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "ui":
-            raise DataError(f"{path}: a mask is one channel of class numbers, this has {dataset.count} of {dataset.dtypes[0]}")
-        same_size = (dataset.width, dataset.height) == (reader.width, reader.height)
-        placed = dataset.crs is not None and reader.crs is not None
-        if not same_size and not placed:
-            raise DataError(f"{path}: a mask of {dataset.width} x {dataset.height} for an image of {reader.width} x {reader.height} pixels")
-        if same_size and not (placed and (dataset.crs != reader.crs or not dataset.transform.almost_equals(reader.transform, 1e-3))):
-            values = dataset.read(1)
-        else:
-            options = {"crs": reader.crs, "transform": reader.transform, "width": reader.width, "height": reader.height}
-            with WarpedVRT(dataset, resampling=Resampling.nearest, **options) as grid:
-                values = grid.read(1)
-    if values.size and not (values.min() >= 0 and values.max() <= 255):
-        raise DataError(f"{path}: class numbers run from {values.min()} to {values.max()}; masks hold 0 to 255")
-    return np.asarray(values, dtype=np.uint8)

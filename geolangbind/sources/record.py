@@ -45,6 +45,9 @@ class Record:
         captions: those the source gives.
         boxes: regions, their text a class name or a phrase.
         mask: file of class numbers per pixel, or None.
+        mask_colors: class number and colour of the classes, where the mask is a coloured picture.
+        channels: names of all stored channels, where the image does not name them.
+        stack: further rasters whose channels follow those of the image.
         tags: key=value facts, as OpenStreetMap has them.
     """
 
@@ -55,6 +58,9 @@ class Record:
     captions: tuple[Caption, ...] = ()
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
+    mask_colors: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+    channels: tuple[str, ...] = ()
+    stack: tuple[Path, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -217,3 +217,65 @@ def test_a_forty_thousand_pixel_image_is_refused_before_its_pixels_are_read(card
     big = card(views={"rgb": {"sensor": "aerial-rgb", "bands": ["R", "G", "B"], "gsd_m": 1, "from": {"files": "{id}.tif"}}})
     with pytest.raises(DataError, match=r"40000 x 40000 pixels of 3 bands are too large for one sample.*fit: tile"):
         build(big, tmp_path, tmp_path / "out", Options(workers=1))
+
+
+def test_some_channels_of_a_file_and_several_files_of_one_image(card, tif, tmp_path):
+    image = np.random.default_rng(0).integers(1, 255, (5, 6, 7), dtype=np.uint8)
+    tif("five.tif", image)
+    views = {
+        "rgb": {"sensor": "aerial-rgb", "bands": ["R", "G", "B"], "from": {"files": "five.tif", "channels": ["R", "G", "B", "N", "height"]}},
+        "msi": {
+            "sensor": "sentinel-2-l2a", "bands": ["B04", "B03", "B02", "B08", "B11"], "unit": "reflectance", "scale": 0.004, "offset": 0,
+            "from": {"files": "a.tif", "stack": ["b.tif"]},
+        },
+    }  # fmt: skip
+    tif("a.tif", image[:3])
+    tif("b.tif", image[3:])
+    build(card(views=views), tmp_path, tmp_path / "out", Options(workers=1))
+    found = samples_of(tmp_path / "out")
+    np.testing.assert_array_equal(found["rgb-five"].image, image[:3])
+    np.testing.assert_array_equal(found["msi-a"].image, image)
+    tif("b.tif", image[3:4])
+    with pytest.raises(DataError, match=r"do not make one image of 5 bands: a\.tif 3 x 6 x 7, b\.tif 1 x 6 x 7"):
+        build(card(views={"msi": views["msi"]}), tmp_path, tmp_path / "out2", Options(workers=1))
+
+
+def test_shards_bring_a_sensor_of_the_users_own_along(card, tif, tmp_path):
+    import subprocess
+    import sys
+
+    bands = ", ".join(f"{{name: {name}, center_wavelength_um: {um}}}" for name, um in (("green", 0.55), ("edge", 0.72)))
+    (tmp_path / "build-test-cam.yaml").write_text(
+        "{name: build-test-cam, title: c, modality: msi, product_level: surface, unit: reflectance, scale: 0.001, offset: 0,"
+        f" sources: [test], bands: [{bands}]}}"
+    )
+    image = tif("a.tif", np.arange(1, 33, dtype=np.uint16).reshape(2, 4, 4), names=["green", "edge"])
+    build(
+        card(views={"msi": {"sensor": "build-test-cam.yaml", "from": {"files": "a.tif"}}}), tmp_path, tmp_path / "out", Options(workers=1)
+    )
+    (tmp_path / "build-test-cam.yaml").unlink()
+    # another process, which has never seen the file
+    code = (
+        "import sys, pickle; from geolangbind.data.shards import ShardSet; from geolangbind.data.batch import collate\n"
+        "stream = ShardSet.open(sys.argv[1]).streams[0]; batch = collate([stream.read(0)])\n"
+        "print(batch.sensor, batch.channels.wavelengths_um, round(float(batch.image.sum()), 4))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == f"build-test-cam (0.55, 0.72) {round(float(image.sum()) / 1000, 4)}"
+
+
+def test_radar_pictures(card, picture, tmp_path):
+    (tmp_path / "radar-picture.yaml").write_text(
+        "{name: build-test-radar-picture, title: r, modality: sar, product_level: none, unit: display_u8, scale: 1, offset: 0,"
+        " sources: [test], bands: [{name: amplitude}]}"
+    )
+    import numpy
+    from PIL import Image
+
+    Image.fromarray(numpy.full((4, 4), 51, numpy.uint8)).save(tmp_path / "a.png")
+    view = {"sensor": "radar-picture.yaml", "bands": ["amplitude"], "from": {"files": "a.png"}}
+    build(card(views={"sar": view}), tmp_path, tmp_path / "out", Options(workers=1))
+    from geolangbind.data.batch import collate
+
+    batch = collate([ShardSet.open(tmp_path / "out").streams[0].read(0)])
+    assert (batch.modality, batch.channels.kinds) == ("sar", ("display",)) and batch.image.eq(0.2).all()

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geolangbind.captions import Caption
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, SettingsError
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers.options import check_options, mapping_option, text_option
+from geolangbind.sources.readers.options import check_options, text_option, texts_option
 from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
+
+_OPTIONS = ("place", "class", "splits", "mask", "mask_colors", "caption", "channels", "stack")
 
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     """List the files that fit the pattern.
 
-    Options: `mask` and `caption` are patterns that share the image's names; `splits` gives by split a file that lists ids, file names or
-    paths under the root, one a line; `class` names the class of all files, for a source with one.
+    Options; patterns share the names of the image's own:
+        place: pattern of the sample's identity; `{id}`, or the path, if absent.
+        class: the class of all files, for a source with one.
+        splits: by split a list of texts, or a file with one a line: ids, file names with or without ending, paths, folder names.
+        mask: pattern of the file with a class number per pixel.
+        mask_colors: class number by colour, `{1: [255, 0, 0]}`, where that file is a coloured picture.
+        caption: pattern of a file with one caption a line.
+        channels: names of all stored channels, where the files do not name them; the view's bands are picked from these.
+        stack: patterns of further files whose channels follow.
 
     Raises:
         SettingsError: an unknown option or an impossible pattern.
         DataError: a split list is missing while another one is there, or a caption file is no UTF-8.
     """
-    check_options(place, ("mask", "caption", "splits", "class"))
-    lists = _split_lists(root, mapping_option(place, "splits"))
-    mask, caption, one_class = (text_option(place, name) for name in ("mask", "caption", "class"))
+    check_options(place, _OPTIONS)
+    identity, one_class, mask, caption = (text_option(place, name) for name in ("place", "class", "mask", "caption"))
+    channels, stack, colors = texts_option(place, "channels"), texts_option(place, "stack"), _colors(place)
     found: list[Record] = []
+    lists: Splits | None = None
     for path, said in find(root, place.spec):
+        lists = lists or Splits.read(root, place)
         relative = path.relative_to(root)
         name = said.get("id", relative.with_suffix("").as_posix())
-        listed = next((lists[text] for text in (name, path.name, path.stem, relative.as_posix()) if text in lists), None)
+        if identity is not None:
+            name = fill(root, identity, said).relative_to(root).as_posix()
         label = said.get("class", one_class)
-        captions = () if caption is None else _captions(fill(root, caption, said))
         found.append(
             Record(
                 place=name,
                 image=path,
-                split=split_name(said.get("split") or listed),
+                split=split_name(said.get("split")) or lists.of(name, relative, said),
                 classes=() if label is None else (label,),
-                captions=captions,
+                captions=() if caption is None else _captions(fill(root, caption, said)),
                 mask=None if mask is None else fill(root, mask, said),
+                mask_colors=colors,
+                channels=channels,
+                stack=tuple(fill(root, pattern, said) for pattern in stack),
             )
         )
     if len({record.place for record in found}) < len(found):  # ids that repeat in every folder name nothing
@@ -48,13 +63,56 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     return found
 
 
-def _split_lists(root: Path, lists: dict[str, str]) -> dict[str, str]:
-    """Split by each listed text; empty if no list is there at all, as in copies of a source without them."""
-    there = {split: root / name for split, name in lists.items() if (root / name).is_file()}
-    if there and len(there) < len(lists):
-        missing = sorted(str(root / name) for split, name in lists.items() if split not in there)
-        raise DataError(f"{', '.join(missing)} is missing, while other split lists are there; restore it or take all of them away")
-    return {line.strip(): split for split, path in there.items() for line in _text(path).splitlines() if line.strip()}
+@dataclass(frozen=True)
+class Splits:
+    """Split by listed text; nothing if no list is there at all, as in copies of a source without them."""
+
+    listed: Mapping[str, str]
+
+    @classmethod
+    def read(cls, root: Path, place: Place) -> Splits:
+        """Read the lists that the option `splits` names.
+
+        Raises:
+            SettingsError: the option maps to neither texts nor lists of them.
+            DataError: a list is missing while another one is there, or is no UTF-8.
+        """
+        told = place.options.get("splits", {})
+        if not isinstance(told, dict) or not all(isinstance(value, str | list) for value in told.values()):
+            raise SettingsError(f"{place.reader}: splits map a split to a list, or to a file that holds one; got '{told}'")
+        files = {split: root / value for split, value in told.items() if isinstance(value, str)}
+        there = {split: path for split, path in files.items() if path.is_file()}
+        if there and len(there) < len(files):
+            missing = sorted(str(path) for split, path in files.items() if split not in there)
+            raise DataError(f"{', '.join(missing)} is missing, while other split lists are there; restore it or take all of them away")
+        lists = {split: _text(path).splitlines() for split, path in there.items()}
+        lists |= {split: [str(item) for item in value] for split, value in told.items() if isinstance(value, list)}
+        return cls({line.strip(): split for split, lines in lists.items() for line in lines if line.strip()} | _stems(lists))
+
+    def of(self, name: str, relative: Path, said: Mapping[str, str]) -> str | None:
+        """Return the split of a file, or None: found by its identity, name, path, or what its path says."""
+        texts = (name, relative.name, relative.stem, relative.as_posix(), *said.values())
+        return next((self.listed[text] for text in texts if text in self.listed), None)
+
+
+def _stems(lists: Mapping[str, list[str]]) -> dict[str, str]:
+    """Names without folder and ending: some lists name the JPEG beside the GeoTIFF. Names that stand for several splits are left out."""
+    found: dict[str, set[str]] = {}
+    for split, lines in lists.items():
+        for line in lines:
+            found.setdefault(Path(line.strip()).stem, set()).add(split)
+    return {stem: splits.pop() for stem, splits in found.items() if stem and len(splits) == 1}
+
+
+def _colors(place: Place) -> tuple[tuple[int, tuple[int, int, int]], ...]:
+    told = place.options.get("mask_colors", {})
+    try:
+        colors = tuple((int(value), (int(color[0]), int(color[1]), int(color[2]))) for value, color in told.items() if len(color) == 3)
+    except (AttributeError, TypeError, ValueError):
+        colors = ()
+    if len(colors) != len(told):
+        raise SettingsError(f"{place.reader}: mask_colors map a class number to [red, green, blue], got '{told}'")
+    return colors
 
 
 def _captions(path: Path) -> tuple[Caption, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,33 +21,42 @@ from geolangbind.sources.record import Record
 
 Row = Mapping[str, Any]
 
+_OPTIONS = (
+    "image", "items", "columns", "delimiter", "quoting", "place", "captions", "class", "class_names", "split", "tags", "mask", "stack", "where",
+)  # fmt: skip
+
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     """List the images that the rows name; rows of one image add up.
 
     Options, fields written as in `sentences[].raw` (names with dots, `[]` for each of a list):
         image: pattern of the image's path; `{name}` is a field of the row or a name of the table's own pattern.
-        items: field of a JSON document that holds the rows; absent, the document is a list of rows, rows by name, or one row.
+        items: field of a JSON document that holds the rows, or `.` if the document is one row; absent, it is a list of rows, rows by
+            name, or one row.
         columns: names of the columns, for tables without a first line that says them (a list).
         delimiter: between the columns, if neither comma nor, in a `.tsv`, tabulator.
         place: pattern of the sample's identity; the image's name if absent.
         captions: one field or several.
         class: field of the class name, or of a list of them.
+        class_names: file with a class name a line, for tables whose class is a line's number, from 0.
         split: field of the split; else the table's own `{split}`.
         tags: field of a mapping or of a text `key=value; key=value`.
         mask: pattern of the mask's path.
+        stack: patterns of further files whose channels follow those of the image.
+        quoting: `none` for tables whose quotation marks are letters.
         where: fields with the text they must have, to read some rows only.
 
     Raises:
         SettingsError: an unknown option or an impossible pattern.
         DataError: a table cannot be read or lacks a field; the message names file and row.
     """
-    check_options(place, ("image", "items", "columns", "delimiter", "place", "captions", "class", "split", "tags", "mask", "where"))
+    check_options(place, _OPTIONS)
+    names = _class_names(root, place)
     by_place: dict[str, Record] = {}
     for table, said in find(root, place.spec):
         for number, row in enumerate(_rows(table, place), start=1):
             try:
-                record = _record(root, place, {**said, **row}, table.name)
+                record = _record(root, place, {**said, **row}, table.name, names)
             except DataError as error:
                 raise DataError(f"{table}, row {number}: {error}") from None
             if record is not None:
@@ -56,7 +65,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     return list(by_place.values())
 
 
-def _record(root: Path, place: Place, row: Row, table: str) -> Record | None:
+def _record(root: Path, place: Place, row: Row, table: str, names: Sequence[str]) -> Record | None:
     if any(_first(row, name) != wanted for name, wanted in mapping_option(place, "where").items()):
         return None
     values = {name: value for name, value in _flat(row) if value not in (None, "")}
@@ -69,9 +78,10 @@ def _record(root: Path, place: Place, row: Row, table: str) -> Record | None:
         else fill(root, identity, values).relative_to(root).as_posix(),
         image=image,
         split=split_name(_first(row, split) if split else row.get("split")),
-        classes=tuple(text for text in _texts(row, classes) if text) if classes else (),
+        classes=tuple(_named(text, names) for text in _texts(row, classes) if text) if classes else (),
         captions=tuple(Caption(text, f"given:{table}") for name in texts_option(place, "captions") for text in _texts(row, name) if text),
         mask=None if mask is None else fill(root, mask, values),
+        stack=tuple(fill(root, pattern, values) for pattern in texts_option(place, "stack")),
         tags=_tags(_pick(row, tags)) if tags else {},
     )
 
@@ -88,8 +98,10 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
         if path.suffix == ".json":
             with path.open(encoding="utf-8-sig") as file:
                 document = json.load(file)
-            rows = document if items is None else _one(document, items)
-            if isinstance(rows, dict):  # rows by name, or one row
+            rows = document if items in (None, ".") else _one(document, items)
+            if items == ".":
+                rows = [document]
+            elif isinstance(rows, dict):  # rows by name, or one row
                 rows = list(rows.values()) if rows and all(isinstance(row, dict) for row in rows.values()) else [rows]
             yield from (row if isinstance(row, dict) else {"value": row} for row in rows)
             return
@@ -99,11 +111,27 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
                 return
             csv.field_size_limit(2**31 - 1)  # long captions
             delimiter = text_option(place, "delimiter") or ("\t" if path.suffix == ".tsv" else ",")
-            yield from csv.DictReader(file, fieldnames=texts_option(place, "columns") or None, delimiter=delimiter)
+            quoting = csv.QUOTE_NONE if text_option(place, "quoting") == "none" else csv.QUOTE_MINIMAL
+            yield from csv.DictReader(file, fieldnames=texts_option(place, "columns") or None, delimiter=delimiter, quoting=quoting)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         raise DataError(f"{path}: is no table of the kind its name says: {error}") from None
+
+
+def _class_names(root: Path, place: Place) -> list[str]:
+    name = text_option(place, "class_names")
+    if name is None or not (root / name).is_file():
+        return []
+    try:
+        return [line.strip() for line in (root / name).read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{root / name}: cannot be read: {error}") from None
+
+
+def _named(text: str, names: Sequence[str]) -> str:
+    """The class name that a number stands for, where there is a list of them."""
+    return names[int(text)] if text.isascii() and text.isdigit() and int(text) < len(names) else text
 
 
 def _one(document: object, name: str) -> Any:  # noqa: ANN401 - JSON

@@ -60,3 +60,17 @@ def test_captions_that_are_no_text(source):
     (source / "txt/f2.txt").write_bytes(b"caf\xe9")
     with pytest.raises(DataError, match=r"f2\.txt: is no UTF-8 at byte 3"):
         read(source, "img/{class}/{id}.tif", caption="txt/{id}.txt")
+
+
+def test_lists_in_the_card_may_name_folders_and_files_with_another_ending(source):
+    found = read(source, "img/{class}/{id}.tif", splits={"test": ["River"], "train": ["f1.jpg", "f2.jpg"]})
+    assert {name: record.split for name, record in found.items()} == {"f1": "train", "f2": "train", "r1": "test"}
+
+
+def test_names_of_channels_colours_and_stacks_are_passed_on(source):
+    found = read(
+        source, "img/{class}/{id}.tif", place="{class}_{id}", channels=["R", "height"], stack=["lab/{id}.png"], mask_colors={1: [255, 0, 0]}
+    )["River_r1"]
+    assert (found.channels, found.stack, found.mask_colors) == (("R", "height"), (source / "lab/r1.png",), ((1, (255, 0, 0)),))
+    with pytest.raises(SettingsError, match="mask_colors map a class number to"):
+        read(source, "img/{class}/{id}.tif", mask_colors={1: "red"})

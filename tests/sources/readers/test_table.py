@@ -84,3 +84,16 @@ def test_a_wrong_table_is_one_line(tmp_path, name, text, options, message):
 def test_unknown_options(tmp_path):
     with pytest.raises(SettingsError, match=r"no option 'caption'.*did you mean captions"):
         read(tmp_path, "t.csv", caption="title")
+
+
+def test_class_numbers_quotes_that_are_letters_and_documents_that_are_rows(tmp_path):
+    (tmp_path / "names.txt").write_text("apron\nrunway\n")
+    (tmp_path / "t.csv").write_text("file,label\na.jpg,1\nb.jpg,apron\n")
+    found = read(tmp_path, "t.csv", image="{file}", class_names="names.txt", **{"class": "label"})
+    assert [record.classes for record in found] == [("runway",), ("apron",)]
+    (tmp_path / "q.csv").write_text('file,text\na.jpg,"unclosed\nb.jpg,next\n')
+    found = read(tmp_path, "q.csv", image="{file}", captions="text", quoting="none")
+    assert [record.captions[0].text for record in found] == ['"unclosed', "next"]
+    (tmp_path / "d.json").write_text(json.dumps({"image": "a.png", "caption": "A ship.", "objects": {"x": {}}}))
+    (one,) = read(tmp_path, "d.json", items=".", captions="caption")
+    assert (one.image.name, one.captions[0].text) == ("a.png", "A ship.")
