@@ -13,7 +13,7 @@ _LIST_LIMIT = 5
 # written with a vowel, spoken with a consonant ("a unit", "a one-way road"), and the other way round
 _CONSONANT_SOUND = re.compile(r"(uni(?!n|m)|uti|use|usu|ura|eu|ewe|one\b|once\b|ua|u-)", re.IGNORECASE)
 _VOWEL_SOUND = re.compile(r"([aeio]|u|hour|honest|heir|8|11\b|18\b)", re.IGNORECASE)
-_SPELLED = re.compile(r"[FHLMNRSX][B-DF-HJ-NP-TV-XZ]*\b")  # abbreviations without vowels are spelled out: "an NDVI"
+_SPELLED = re.compile(r"[FHLMNRSX]([B-DF-HJ-NP-TV-Z][A-Z]*)?\b")  # abbreviations that are spelled out: "an NDVI", but "a SAR"
 
 
 def number(count: int) -> str:

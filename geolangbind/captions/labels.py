@@ -10,7 +10,7 @@ FORMS = {"one": ("class",), "several": ("classes",)}
 
 def statements(facts: Facts) -> list[Statement]:
     """Name the class, or the classes: all of up to five, else the first five "and more"."""
-    phrases = list(dict.fromkeys(some(noun(words)) for words in facts.classes if words.strip()))
+    phrases = list(dict.fromkeys(some(words) for words in map(noun, facts.classes) if words))
     if len(phrases) == 1:
         return [Statement("one", {"class": phrases[0]})]
     return [Statement("several", {"classes": listing(phrases)})] if phrases else []

@@ -91,7 +91,7 @@ def load_templates(rule: str, forms: Mapping[str, tuple[str, ...]], tables: tupl
     """
     path = folder / f"{rule}.yaml"
     raw = _read(path, ("version", "forms", *tables))
-    if not isinstance(raw["version"], int) or raw["version"] < 1:
+    if type(raw["version"]) is not int or raw["version"] < 1:
         raise SettingsError(f"{path}: version must be a whole number above 0, got '{raw['version']}'")
     written = _mapping(path, "forms", raw["forms"])
     _same_keys(path, "forms", written, tuple(forms))
