@@ -10,6 +10,7 @@ from geolangbind.captions.templates import load_words
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _DETERMINERS = frozenset({"a", "an", "the", "one", "some", "several", "many", "few", "two", "three", "this", "these", "no", "all"})
 _LIST_LIMIT = 5
+_CAPITALISED = re.compile(r"[^\W\d_a-z][^A-Z/-]*([/-]\w[^A-Z/-]*)*")  # "Forest", "Shrub/Scrub", but not "UAV"
 # written with a vowel, spoken with a consonant ("a unit", "a one-way road"), and the other way round
 _CONSONANT_SOUND = re.compile(r"(uni(?!n|m)|uti|use|usu|ura|eu|ewe|one\b|once\b|ua|u-)", re.IGNORECASE)
 _VOWEL_SOUND = re.compile(r"([aeio]|u|hour|honest|heir|8|11\b|18\b)", re.IGNORECASE)
@@ -27,12 +28,16 @@ def noun(words: str, unsaid: str = "area") -> str:
     Args:
         words: the name. Capitals are taken for those of a heading: all words with one lose it, else the first does.
         unsaid: the noun that an adjective on its own belongs to.
+
+    Returns:
+        The noun; nothing for names that say nothing, such as "other" and "background".
     """
-    parts = words.replace("_", " ").strip(" .,;").split()
-    heading = all(part[:1].isupper() for part in parts)
-    capital = [part[1:] == part[1:].lower() and (heading or place == 0) for place, part in enumerate(parts)]  # but not UAV
-    parts = [part.lower() if lower else part for part, lower in zip(parts, capital, strict=True)]
-    return " ".join((*parts, unsaid) if parts and parts[-1] in load_words().adjectives else parts)
+    known = load_words()
+    parts = words.replace("_", " ").replace("&", "and").strip(" .,;").split()
+    heading = all(part[:1].isupper() or part == "and" for part in parts)
+    parts = [part.lower() if (heading or place == 0) and _CAPITALISED.fullmatch(part) else part for place, part in enumerate(parts)]
+    text = " ".join((*parts, unsaid) if parts and parts[-1] in known.adjectives else parts)
+    return "" if text in known.no_class else text
 
 
 def is_plural(words: str) -> bool:

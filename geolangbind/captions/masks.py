@@ -41,10 +41,10 @@ def statements(facts: Facts) -> list[Statement]:
         return []
     classes = _classes(facts.mask, facts.mask_words)
     count = sum(int(pixels.sum()) for pixels in classes.values())
-    if count == 0:
-        return []
     shares = {words: int(pixels.sum()) / count for words, pixels in classes.items()}
     named = sorted((words for words, share in shares.items() if share >= _SMALLEST_SHARE), key=lambda words: (-shares[words], words))
+    if not named:
+        return []
     if count < _LABELLED_SHARE * facts.mask.size:
         return [Statement("presence", {"classes": listing([some(words) for words in named])}), *_there(classes, named)]
     return _cover(shares, named) + _within(classes, named, shares) + _parts(classes, named, shares)

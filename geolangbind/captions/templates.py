@@ -33,6 +33,7 @@ class Words:
         plurals: irregular plurals by singular.
         singular_in_s: singular nouns that end like a plural.
         adjectives: words that name a class without a noun ("residential").
+        no_class: names of classes that say nothing.
         after_head: words that end the noun and begin what describes it ("ship WITH containers").
     """
 
@@ -41,6 +42,7 @@ class Words:
     plurals: Mapping[str, str]
     singular_in_s: frozenset[str]
     adjectives: frozenset[str]
+    no_class: frozenset[str]
     after_head: frozenset[str]
 
 
@@ -73,7 +75,7 @@ def load_words() -> Words:
     if missing:
         raise SettingsError(f"{path}: pictures needs {', '.join(missing)}")
     plurals = _mapping(path, "plurals", raw["plurals"])
-    lists = {name: frozenset(_texts(path, name, raw[name])) for name in ("mass", "singular_in_s", "adjectives", "after_head")}
+    lists = {name: frozenset(_texts(path, name, raw[name])) for name in ("mass", "singular_in_s", "adjectives", "no_class", "after_head")}
     return Words(pictures, plurals={str(one): str(many) for one, many in plurals.items()}, **lists)
 
 

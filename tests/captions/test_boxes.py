@@ -63,7 +63,9 @@ def test_every_sentence_is_true(well_formed, count_of, found, key, gsd_m):
         for words in re.findall(rf"\b({ALL_WORDS})\b", text, re.IGNORECASE):
             assert SINGULAR[words.lower()] in by_kind, text
         places = [where for where in WHERE if where in text]
-        beside = re.search(r"to the (left|right) of ((?:an?|[a-z]+|\d+) .*?)(?: there (?:is|are) (.*))?(?: in this|\.)", text, re.IGNORECASE)
+        beside = re.search(
+            r"to the (left|right) of ((?:an?|[a-z]+|\d+) .*?)(?: there (?:is|are) (.*))?(?: in this|\.)", text, re.IGNORECASE
+        )
         further = re.search(r"further (up|down) than (.*)\.", text)
         if beside:
             first, second = (beside[3], beside[2]) if beside[3] else (text[: beside.start()], beside[2])
@@ -99,7 +101,11 @@ def test_every_sentence_is_true(well_formed, count_of, found, key, gsd_m):
 
 
 def test_things_are_counted_the_most_frequent_first():
-    found = [Box((1, 1, 2, 2), "bus"), *[Box((i, 1, i + 2, 3), "car") for i in range(12)], *[Box((i, 9, i + 2, 11), "person") for i in range(3)]]
+    found = [
+        Box((1, 1, 2, 2), "bus"),
+        *[Box((i, 1, i + 2, 3), "car") for i in range(12)],
+        *[Box((i, 9, i + 2, 11), "person") for i in range(3)],
+    ]
     assert statements(facts(*found))[0].slots == {"things": "12 cars, three people and a bus", "are": "are"}
 
 

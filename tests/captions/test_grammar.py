@@ -65,6 +65,11 @@ def test_plural(one, many):
         ("  bare   ground ", "bare ground"),
         ("", ""),
         ("herbaceous", "herbaceous area"),
+        ("compact high-rise", "compact high-rise area"),
+        ("Perennial Ice/Snow", "perennial ice/snow"),
+        ("Waves & Wakes", "waves and wakes"),
+        ("Other", ""),
+        ("background", ""),
     ],
 )
 def test_noun(name, expected):

@@ -10,7 +10,9 @@ from geolangbind.captions.tags import FORMS, TABLES, statements
 from geolangbind.captions.templates import FOLDER, load_templates
 
 FILE = yaml.safe_load((FOLDER / "tags.yaml").read_text(encoding="utf-8"))
-VALUES = sorted({value for table in (*FILE["features"].values(), *FILE["properties"].values()) for value in table} | {"3", "12.5 m", "no", "{x}", "a;b"})
+VALUES = sorted(
+    {value for table in (*FILE["features"].values(), *FILE["properties"].values()) for value in table} | {"3", "12.5 m", "no", "{x}", "a;b"}
+)
 KEYS = [*FILE["features"], *FILE["properties"], "name", "addr:street"]
 
 
@@ -56,7 +58,9 @@ def test_things(tags, expected):
     assert said(**tags)[-1] == ("one", {"thing": expected})
 
 
-@pytest.mark.parametrize("tags", [{}, {"building": "no"}, {"surface": "asphalt"}, {"highway": "bus_stop"}, {"name": "Berlin"}, {"building": "<b>"}])
+@pytest.mark.parametrize(
+    "tags", [{}, {"building": "no"}, {"surface": "asphalt"}, {"highway": "bus_stop"}, {"name": "Berlin"}, {"building": "<b>"}]
+)
 def test_nothing_is_said_of_unknown_tags(tags):
     assert said(**tags) == []
 
@@ -93,6 +97,8 @@ def test_several_things_get_no_details_and_no_name():
     assert said(natural="sand;scrub") == [("several", {"things": "sand and scrub"})]
 
 
-@pytest.mark.parametrize(("name", "kept"), [("Lake Zürich", True), ("東京国際空港", True), ("A {x}", False), ("x" * 61, False), ("a\x07b", False), ("", False)])
+@pytest.mark.parametrize(
+    ("name", "kept"), [("Lake Zürich", True), ("東京国際空港", True), ("A {x}", False), ("x" * 61, False), ("a\x07b", False), ("", False)]
+)
 def test_names(name, kept):
     assert (("named", {"thing": "an airport", "name": name}) in said(aeroway="aerodrome", name=name)) is kept

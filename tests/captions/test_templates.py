@@ -31,6 +31,20 @@ def test_shipped_files_are_whole(rule, module):
     assert all(len(loaded.forms[form]) >= 2 for form in module.FORMS)
 
 
+@pytest.mark.parametrize(
+    ("rule", "module", "source"),
+    [
+        ("labels", labels, "labels/1:07c70d"),
+        ("boxes", boxes, "boxes/1:bf2ea5"),
+        ("mask", masks, "mask/1:e16dad"),
+        ("tags", tags, "tags/1:bbe5e8"),
+    ],
+)
+def test_whoever_changes_a_file_raises_its_version(rule, module, source):
+    """words.yaml belongs to all four. The hashes are those of the versions as released."""
+    assert load_templates(rule, module.FORMS, getattr(module, "TABLES", ())).source == source
+
+
 def test_every_modality_has_names_and_none_says_image_of_another():
     pictures = load_words().pictures
     assert set(MODALITIES) <= set(pictures)
