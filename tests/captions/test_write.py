@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolangbind.captions import RULES, Caption, Facts, merge, write_captions
-from geolangbind.card import CAPTION_RULES
 from geolangbind.data.sample import Box
 from geolangbind.errors import SettingsError
+from geolangbind.sources.card import CAPTION_RULES
 
 FACTS = Facts(
     modality="rgb",
