@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from geolangbind.captions.facts import Facts, Statement
-from geolangbind.captions.grammar import counted, listing, some
+from geolangbind.captions.grammar import listing, number, plural, some
 from geolangbind.captions.templates import Table
 
 FORMS = {"one": ("thing",), "detail": ("thing", "details"), "named": ("thing", "name"), "several": ("things",)}
@@ -58,7 +58,8 @@ def _detail(table: Table, values: list[str]) -> str | None:
         return None
     value = values[0]
     if "#" in table:
-        return counted(int(value), table["#"]) if _WHOLE_NUMBER.fullmatch(value) else None
+        words = table["#"] if value == "1" else plural(table["#"])
+        return f"{number(int(value))} {words}" if _WHOLE_NUMBER.fullmatch(value) else None
     if "metres" in table:
         metres = _METRES.fullmatch(value)
         return some(table["metres"].format(metres[1])) if metres else None

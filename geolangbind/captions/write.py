@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from hashlib import sha256
 
-from geolangbind.captions import boxes, labels, masks, tags
+import geolangbind.captions.boxes as boxes
+import geolangbind.captions.labels as labels
+import geolangbind.captions.masks as masks
+import geolangbind.captions.tags as tags
 from geolangbind.captions.facts import Caption, Facts, Statement
 from geolangbind.captions.grammar import article, sentence
 from geolangbind.captions.templates import Templates, load_templates, load_words

@@ -72,7 +72,7 @@ def test_nothing_is_said_of_unknown_tags(tags):
         ({"surface": "paving_stones"}, "a surface of paving stones"),
         ({"smoothness": "very_bad"}, "very bad smoothness"),
         ({"roof__shape": "gabled", "building__levels": "3"}, "a gabled roof and three storeys"),
-        ({"building__levels": "1"}, "a storey"),
+        ({"building__levels": "1"}, "one storey"),
         ({"building__levels": "12"}, "12 storeys"),
         ({"height": "12.5 m"}, "a height of 12.5 metres"),
         ({"building__material": "brick"}, "walls of brick"),
