@@ -58,8 +58,8 @@ def _detail(table: Table, values: list[str]) -> str | None:
         return None
     value = values[0]
     if "#" in table:
-        words = table["#"] if value == "1" else plural(table["#"])
-        return f"{number(int(value))} {words}" if _WHOLE_NUMBER.fullmatch(value) else None
+        things = table["#"] if value == "1" else plural(table["#"])
+        return f"{number(int(value))} {things}" if _WHOLE_NUMBER.fullmatch(value) else None
     if "metres" in table:
         metres = _METRES.fullmatch(value)
         return some(table["metres"].format(metres[1])) if metres else None
