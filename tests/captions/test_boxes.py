@@ -53,7 +53,7 @@ def group(text, by_kind, count_of):
     return by_kind[kind]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(boxes(), min_size=1, max_size=14), st.integers(0, 999), st.sampled_from([None, 0.3, 10.0]))
 def test_every_sentence_is_true(well_formed, count_of, found, key, gsd_m):
     by_kind = kinds(found)

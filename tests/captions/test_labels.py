@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolangbind.captions import Facts, write_captions
@@ -14,6 +14,7 @@ def facts(*classes):
     return Facts(modality="msi", shape=(64, 64), classes=classes)
 
 
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=8), st.sampled_from(["rgb", "sar", "ir", "dem"]), st.integers(0, 9))
 def test_names_the_classes_and_no_other(well_formed, classes, modality, key):
     distinct = list(dict.fromkeys(classes))
