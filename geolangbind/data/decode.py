@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from functools import lru_cache
 from tokenize import TokenError
 from typing import Any
 
@@ -50,7 +51,7 @@ def encode_image(image: NDArray[Any], encoding: Encoding) -> bytes:
             return _encode_picture(image, encoding)
 
 
-def decode_image(data: bytes, encoding: str) -> NDArray[Any]:
+def decode_image(data: bytes | memoryview, encoding: str) -> NDArray[Any]:
     """Return the image (C, H, W) of a member. An npy is not copied: the array is a read-only view of `data`.
 
     Raises:
@@ -80,7 +81,7 @@ def encode_mask(mask: NDArray[np.uint8]) -> bytes:
     return _encode_picture(mask[None], "png")
 
 
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
+def decode_mask(data: bytes | memoryview) -> NDArray[np.uint8]:
     """Return the uint8 (H, W) mask of a PNG member.
 
     Raises:
@@ -104,20 +105,30 @@ def encode_features(tokens: NDArray[Any]) -> bytes:
     return bytes(save_safetensors({FEATURE_TENSOR: half}))
 
 
-def decode_features(data: bytes) -> NDArray[np.float16]:
+def decode_features(data: bytes | memoryview) -> NDArray[np.float16]:
     """Return the fp16 features (N, D) of a safetensors member.
 
     Raises:
         DataError: not safetensors, or without the one tensor expected.
     """
     try:
-        return np.asarray(load_safetensors(data)[FEATURE_TENSOR], dtype=np.float16)
+        return np.asarray(load_safetensors(bytes(data))[FEATURE_TENSOR], dtype=np.float16)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"teacher features cannot be read: {error}") from None
 
 
-def _decode_npy(data: bytes) -> NDArray[Any]:
-    stream = io.BytesIO(data)
+def _decode_npy(data: bytes | memoryview) -> NDArray[Any]:
+    # the header's length field: two bytes in version 1, four in version 2; what it says is checked by numpy's parser
+    start = 10 + int.from_bytes(data[8:10], "little") if data[6:7] == b"\x01" else 12 + int.from_bytes(data[8:12], "little")
+    shape, fortran_order, dtype = _npy_header(bytes(data[:start]))
+    values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start)
+    return values.reshape(shape, order="F" if fortran_order else "C")
+
+
+@lru_cache(maxsize=64)
+def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype. Parsing a header takes longer than reading a small image, and a shard's headers are all the same."""
+    stream = io.BytesIO(header)
     version = np.lib.format.read_magic(stream)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read_header is None:
@@ -125,8 +136,7 @@ def _decode_npy(data: bytes) -> NDArray[Any]:
     shape, fortran_order, dtype = read_header(stream)
     if dtype.hasobject:
         raise DataError("npy holds Python objects; only numbers are read")
-    values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=stream.tell())
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    return shape, fortran_order, dtype
 
 
 def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
@@ -139,7 +149,7 @@ def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_picture(data: bytes) -> NDArray[Any]:
+def _decode_picture(data: bytes | memoryview) -> NDArray[Any]:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
         if picture.mode == "P":
             raise DataError("pictures with a palette have no band order; save as RGB or grey")

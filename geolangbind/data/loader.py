@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from geolangbind.data.batch import Batch, collate
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.places import Places, split
 from geolangbind.data.shards import Stream
@@ -26,11 +27,12 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
     world_size: int
     teachers: tuple[str, ...]
     places: Places | None
+    buffers: Buffers = field(default_factory=Buffers)
 
     def __getitem__(self, step: int) -> Batch | GeoLangBindError:
         try:
             stream, samples = self.order.batch(step, self.rank, self.world_size)
-            batch = collate(self.streams[stream].read_many(samples, self.teachers))
+            batch = collate(self.streams[stream].read_many(samples, self.teachers, self.buffers), self.buffers)
             return batch if self.places is None else self._with_partner(batch, self.places, step)
         except GeoLangBindError as error:
             return error  # raised in the main process: a worker would bury the one-line message under its traceback
@@ -40,7 +42,7 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
         mine = None if partner is None else split(partner, self.order.batch_size, self.rank, self.world_size)
         if mine is None:
             return batch
-        seen = collate(places.streams[mine.stream].read_many(mine.samples))
+        seen = collate(places.streams[mine.stream].read_many(mine.samples, (), self.buffers), self.buffers)
         return replace(batch, partner=seen, partner_rows=tuple(mine.rows.tolist()))
 
 
@@ -51,12 +53,13 @@ class _InOrder(Dataset["Batch | GeoLangBindError"]):
     stream: Stream
     batch_size: int
     teachers: tuple[str, ...]
+    buffers: Buffers = field(default_factory=Buffers)
 
     def __getitem__(self, number: int) -> Batch | GeoLangBindError:
         first = number * self.batch_size
         samples = np.arange(first, min(first + self.batch_size, len(self.stream)), dtype=np.int64)
         try:
-            return collate(self.stream.read_many(samples, self.teachers))
+            return collate(self.stream.read_many(samples, self.teachers, self.buffers), self.buffers)
         except GeoLangBindError as error:
             return error
 
