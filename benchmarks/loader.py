@@ -3,9 +3,9 @@
     python benchmarks/loader.py             # one thread, Markdown on the terminal, about three minutes; warm page cache
     python benchmarks/loader.py --quick     # few samples, to see that it runs
 
-The published path is written here from its description: webdataset over the tar, np.load of (H, W, C), bytes to [0, 1], a random resized crop
-of 0.9 to 1 of the area per sample (three bands: PIL, bicubic; else a kornia pipeline built for every sample), (x - 0.5) / 0.5. Ours
-reads through the index into canonical units and augments the whole batch: flips and gains (the default), or the crop.
+The published path is written here from its description: webdataset over the tar, np.load of (H, W, C), bytes to [0, 1], a random resized
+crop of 0.9 to 1 of the area per sample (three bands: PIL, bicubic; else a kornia pipeline built for every sample), (x - 0.5) / 0.5.
+Ours reads through the index into canonical units and augments the whole batch: flips and gains (the default), or the crop.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,8 +71,15 @@ def crop_planes(planes: Tensor, boxes: Tensor, mode: str = "bilinear") -> Tensor
     across = torch.stack([side, zero, 2 * left + side - 1], dim=1)
     down = torch.stack([zero, side, 2 * top + side - 1], dim=1)
     grid = F.affine_grid(torch.stack([across, down], dim=1), list(planes.shape), align_corners=False)
-    sampled = F.grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=False)
-    return torch.where((side == 1)[:, None, None, None], planes, sampled)
+    sample = partial(F.grid_sample, mode=mode, padding_mode="border", align_corners=False)
+    if planes.device.type != "cpu":
+        return torch.where((side == 1)[:, None, None, None], planes, sample(planes, grid))
+    # image by image into numpy's memory, which comes in huge pages: the first touch of torch's takes longer than the arithmetic
+    out = torch.from_numpy(np.empty(planes.shape, planes.numpy().dtype))
+    for number, whole in enumerate((side == 1).tolist()):
+        one = slice(number, number + 1)
+        out[one] = planes[one] if whole else sample(planes[one], grid[one])
+    return out
 
 
 def crop_tokens(tokens: Tensor, boxes: Tensor) -> Tensor:

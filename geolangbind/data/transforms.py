@@ -17,7 +17,7 @@ from torch import Tensor
 from geolangbind.sensors.channels import ChannelSet
 
 _FEW_BYTES = 2**24
-"""Images are turned a few at a time in their own memory: on a CPU, new memory for 200 bands of a batch takes four times as long as turning."""
+"""Images are turned a few at a time in their own memory: new memory for a batch of 200 bands takes a CPU longer than the turning."""
 
 
 @dataclass(frozen=True)
