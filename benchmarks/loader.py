@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ from scipy.ndimage import zoom
 from torch import Tensor
 from torchvision import transforms
 
+from geolangbind.data.batch import Batch
 from geolangbind.data.buffers import Buffers
 from geolangbind.data.crop import crop_batch
 from geolangbind.data.decode import decode_image
-from geolangbind.data.loader import iterate_all
+from geolangbind.data.loader import make_loader
+from geolangbind.data.order import MixtureOrder
 from geolangbind.data.sample import Encoding, Sample, SampleMeta
 from geolangbind.data.shards import ShardSet, Stream, read_member
 from geolangbind.data.transforms import Augmentation, augment
@@ -76,7 +79,8 @@ def scene(case: Case, rng: np.random.Generator) -> NDArray[Any]:
     channels, height, width = case.shape
     field = zoom(rng.uniform(0.2, 0.9, (1, height // 8, width // 8)), (1, 8, 8), order=1)
     image = field * rng.uniform(0.7, 1.0, (channels, 1, 1)) + rng.normal(0, 0.02, case.shape)
-    return (image.clip(0, 1) * (255 if case.dtype == "uint8" else 4000)).astype(case.dtype)
+    stored: NDArray[Any] = (image.clip(0, 1) * (255 if case.dtype == "uint8" else 4000)).astype(case.dtype)
+    return stored
 
 
 def write(case: Case, folder: Path) -> None:
@@ -130,10 +134,15 @@ def published_transform(array: NDArray[Any]) -> Tensor:
     return (cropped - 0.5) / 0.5
 
 
-def ours(stream: Stream, *, crop: float = 0.0) -> None:
-    """Our path to batches: the loader, then flips and gains, or random crops."""
+def endless(stream: Stream) -> Iterator[Batch]:
+    """Our loader, shuffled, read in this process."""
+    return make_loader([stream], MixtureOrder([len(stream)], [1.0], BATCH, 0), start_step=0, stop_step=10**6)
+
+
+def ours(batches: Iterator[Batch], steps: int, *, crop: float = 0.0) -> None:
+    """Our path to batches, somewhere in a training: the loader, then flips and gains, or random crops."""
     generator = torch.Generator().manual_seed(0)
-    for batch in iterate_all(stream, BATCH):
+    for batch in islice(batches, steps):
         if crop:
             crop_batch(batch, crop, generator)
         else:
@@ -144,8 +153,9 @@ def decode_and_transform(case: Case, folder: Path, seconds: float) -> None:
     """Rows of one kind of image."""
     jobs: dict[str, Callable[[], None]] = {"published, npy": partial(published, folder / "published.tar")}
     streams = {encoding: ShardSet.open(folder / encoding).streams[0] for encoding in case.encodings}
-    jobs |= {f"ours, {encoding}": partial(ours, stream) for encoding, stream in streams.items()}
-    jobs["ours, npy, published crop"] = partial(ours, streams["npy"], crop=0.9)
+    steps = case.samples // BATCH
+    jobs |= {f"ours, {encoding}": partial(ours, endless(stream), steps) for encoding, stream in streams.items()}
+    jobs["ours, npy, published crop"] = partial(ours, endless(streams["npy"]), steps, crop=0.9)
     sizes = {f"ours, {encoding}": stream.shards[0].members[f"image.{encoding}"][:, 1].mean() / 1e3 for encoding, stream in streams.items()}
     times = in_turn(jobs, seconds)
     theirs = times["published, npy"]

@@ -211,7 +211,7 @@ def _image_memory(asked: Sequence[tuple[ShardRecord, int]], buffers: Buffers | N
     sizes = [int(record.members[_NPY][place, 1]) if _NPY in record.members else 0 for record, place in asked]
     if buffers is None or not any(sizes):
         return [None] * len(asked)
-    whole = memoryview(buffers.take((sum(sizes),), np.uint8))
+    whole = buffers.take((sum(sizes),), np.uint8).data
     return [whole[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 

@@ -132,7 +132,7 @@ def _symmetry(grid: Tensor, turns: int, mirrored: bool, *, in_place: bool = Fals
     dims = [dim for dim, flipped in ((-2, down), (-1, across)) if flipped]
     if not (dims and in_place):
         return grid.flip(dims) if dims else grid
-    for some in grid.split(max(1, _FEW_BYTES // grid[0].nbytes)):
+    for some in torch.split(grid, max(1, _FEW_BYTES // grid[0].nbytes)):
         some.copy_(some.flip(dims))
     return grid
 
