@@ -12,13 +12,15 @@ import math
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from geolangbind.data.batch import Batch
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.transforms import Share
+
+_BUFFERS = Buffers(2)
 
 
 def crop_batch(batch: Batch, least: float, generator: torch.Generator, share: Share | None = None) -> Batch:
@@ -74,8 +76,8 @@ def crop_planes(planes: Tensor, boxes: Tensor, mode: str = "bilinear") -> Tensor
     sample = partial(F.grid_sample, mode=mode, padding_mode="border", align_corners=False)
     if planes.device.type != "cpu":
         return torch.where((side == 1)[:, None, None, None], planes, sample(planes, grid))
-    # image by image into numpy's memory, which comes in huge pages: the first touch of torch's takes longer than the arithmetic
-    out = torch.from_numpy(np.empty(planes.shape, planes.numpy().dtype))
+    # image by image into memory used before: the first touch of new memory for 200 bands takes longer than the arithmetic
+    out = torch.from_numpy(_BUFFERS.take(tuple(planes.shape), planes.numpy().dtype))
     for number, whole in enumerate((side == 1).tolist()):
         one = slice(number, number + 1)
         out[one] = planes[one] if whole else sample(planes[one], grid[one])
