@@ -197,7 +197,7 @@ def read_member(file: BinaryIO, offset: int, size: int, into: memoryview | None 
     Raises:
         DataError: the file ends before.
     """
-    data, done = memoryview(bytearray(size)) if into is None else into, 0
+    data, done = np.empty(size, np.uint8).data if into is None else into, 0
     while done < size:  # the system reads 2 GB at most in one go
         count = os.preadv(file.fileno(), [data[done:]], offset + done)
         if not count:
