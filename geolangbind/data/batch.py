@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.faults import Problem
 from geolangbind.data.sample import Sample
 from geolangbind.errors import DataError
@@ -111,11 +112,12 @@ class Batch:
         return self.keys[int(flags.nonzero()[0])]
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[Sample], buffers: Buffers | None = None) -> Batch:
     """Make a batch: apply scale and offset, bring values to canonical units, set no-data pixels to 0 and describe the channels.
 
     Args:
         samples: at least one, all of one sensor, band list, unit and image shape, with features of the same teachers.
+        buffers: where the memory of the image comes from; None for new memory.
 
     Raises:
         DataError: samples do not belong together, or a pixel is NaN or infinite without being no-data.
@@ -129,11 +131,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         same = sample.meta.sensor == meta.sensor and sample.meta.bands == meta.bands and sample.meta.unit is meta.unit
         if not same or sample.image.shape != first.image.shape or set(sample.features) != set(first.features):
             raise DataError(f"samples {first.key} and {sample.key} differ in sensor, bands, unit, shape or teachers; batch them apart")
-    image = np.empty((len(samples), *first.image.shape), dtype=np.float32)
+    shape = (len(samples), *first.image.shape)
+    image = np.empty(shape, np.float32) if buffers is None else buffers.take(shape, np.float32)
     valid = [_fill(image[number], sample) for number, sample in enumerate(samples)]
     channels, unit, modality = describe(meta.sensor, meta.bands, meta.unit)
-    shape = first.image.shape[1:]
-    whole = None if all(plane is None for plane in valid) else np.stack([np.ones(shape, bool) if v is None else v for v in valid])
+    whole = None if all(plane is None for plane in valid) else np.stack([np.ones(shape[2:], bool) if v is None else v for v in valid])
     masks = [sample.mask for sample in samples if sample.mask is not None]
     tasks = dict.fromkeys(task for sample in samples for task in sample.meta.labels)
     return Batch(
@@ -172,9 +174,7 @@ def _fill(target: NDArray[np.float32], sample: Sample) -> NDArray[np.bool_] | No
         np.multiply(sample.image, np.float32(meta.scale), out=target, casting="unsafe", dtype=np.float32)
         if meta.offset:
             target += np.float32(meta.offset)
-    canonical, _ = to_canonical(target, meta.unit)
-    if canonical is not target:
-        target[...] = canonical
+        to_canonical(target, meta.unit, in_place=True)
     if meta.nodata is None:
         return None
     stored = sample.image

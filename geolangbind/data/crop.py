@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from geolangbind.data.batch import Batch
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.transforms import Share
+
+_BUFFERS = Buffers(2)
 
 
 def crop_batch(batch: Batch, least: float, generator: torch.Generator, share: Share | None = None) -> Batch:
@@ -69,8 +73,15 @@ def crop_planes(planes: Tensor, boxes: Tensor, mode: str = "bilinear") -> Tensor
     across = torch.stack([side, zero, 2 * left + side - 1], dim=1)
     down = torch.stack([zero, side, 2 * top + side - 1], dim=1)
     grid = F.affine_grid(torch.stack([across, down], dim=1), list(planes.shape), align_corners=False)
-    sampled = F.grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=False)
-    return torch.where((side == 1)[:, None, None, None], planes, sampled)
+    sample = partial(F.grid_sample, mode=mode, padding_mode="border", align_corners=False)
+    if planes.device.type != "cpu":
+        return torch.where((side == 1)[:, None, None, None], planes, sample(planes, grid))
+    # image by image into memory used before: the first touch of new memory for 200 bands takes longer than the arithmetic
+    out = torch.from_numpy(_BUFFERS.take(tuple(planes.shape), planes.numpy().dtype))
+    for number, whole in enumerate((side == 1).tolist()):
+        one = slice(number, number + 1)
+        out[one] = planes[one] if whole else sample(planes[one], grid[one])
+    return out
 
 
 def crop_tokens(tokens: Tensor, boxes: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import math
 import struct
 import warnings
 import zlib
+from functools import lru_cache
 from tokenize import TokenError
 from typing import Any
 
@@ -56,7 +57,7 @@ def encode_image(image: NDArray[Any], encoding: Encoding) -> bytes:
             return _encode_picture(image, encoding)
 
 
-def decode_image(data: bytes, encoding: str) -> NDArray[Any]:
+def decode_image(data: bytes | memoryview, encoding: str) -> NDArray[Any]:
     """Return the image (C, H, W) of a member. An npy is not copied: the array is a read-only view of `data`.
 
     Raises:
@@ -87,7 +88,7 @@ def encode_mask(mask: NDArray[np.uint8]) -> bytes:
     return _encode_picture(mask[None], "png")
 
 
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
+def decode_mask(data: bytes | memoryview) -> NDArray[np.uint8]:
     """Return the uint8 (H, W) mask of a PNG member.
 
     Raises:
@@ -111,20 +112,30 @@ def encode_features(tokens: NDArray[Any]) -> bytes:
     return bytes(save_safetensors({FEATURE_TENSOR: half}))
 
 
-def decode_features(data: bytes) -> NDArray[np.float16]:
+def decode_features(data: bytes | memoryview) -> NDArray[np.float16]:
     """Return the fp16 features (N, D) of a safetensors member.
 
     Raises:
         DataError: not safetensors, or without the one tensor expected.
     """
     try:
-        return np.asarray(load_safetensors(data)[FEATURE_TENSOR], dtype=np.float16)
+        return np.asarray(load_safetensors(bytes(data))[FEATURE_TENSOR], dtype=np.float16)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"teacher features cannot be read: {error}") from None
 
 
-def _decode_npy(data: bytes) -> NDArray[Any]:
-    stream = io.BytesIO(data)
+def _decode_npy(data: bytes | memoryview) -> NDArray[Any]:
+    # the header's length field: two bytes in version 1, four in version 2; what it says is checked by numpy's parser
+    start = 10 + int.from_bytes(data[8:10], "little") if data[6:7] == b"\x01" else 12 + int.from_bytes(data[8:12], "little")
+    shape, fortran_order, dtype = _npy_header(bytes(data[:start]))
+    values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start)
+    return values.reshape(shape, order="F" if fortran_order else "C")
+
+
+@lru_cache(maxsize=64)
+def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype. Parsing a header takes longer than reading a small image, and a shard's headers are all the same."""
+    stream = io.BytesIO(header)
     version = np.lib.format.read_magic(stream)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read_header is None:
@@ -134,8 +145,7 @@ def _decode_npy(data: bytes) -> NDArray[Any]:
         raise DataError("npy holds Python objects; only numbers are read")
     if min(shape, default=1) < 0:
         raise DataError(f"npy has the impossible shape {shape}")
-    values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=stream.tell())
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    return shape, fortran_order, dtype
 
 
 def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
@@ -148,7 +158,7 @@ def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_picture(data: bytes) -> NDArray[Any]:
+def _decode_picture(data: bytes | memoryview) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # near `MAX_VALUES` for a colour picture
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from geolangbind.data.batch import Batch
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.faults import Problem, too_many
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.places import Places, split
@@ -29,11 +30,12 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
     teachers: tuple[str, ...]
     places: Places | None
     max_skipped: int
+    buffers: Buffers = field(default_factory=Buffers)
 
     def __getitem__(self, step: int) -> Batch | GeoLangBindError:
         try:
             stream, samples = self.order.batch(step, self.rank, self.world_size)
-            batch, replaced = read_batch(self.streams[stream], samples, self.teachers, self.max_skipped)
+            batch, replaced = read_batch(self.streams[stream], samples, self.teachers, self.max_skipped, self.buffers)
             return batch if self.places is None else self._with_partner(batch, replaced, self.places, step)
         except GeoLangBindError as error:
             return error  # raised in the main process: a worker would bury the one-line message under its traceback
@@ -44,7 +46,7 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
         if mine is None:
             return batch
         stream, samples, rows = places.streams[mine.stream], mine.samples, mine.rows
-        seen, lost = read_batch(stream, samples, (), self.max_skipped)
+        seen, lost = read_batch(stream, samples, (), self.max_skipped, self.buffers)
         skipped = batch.skipped + seen.skipped
         paired = ~np.isin(rows, replaced) & ~np.isin(np.arange(len(rows)), lost)  # what stands in shows another place
         if not paired.all():
@@ -52,7 +54,7 @@ class _Batches(Dataset["Batch | GeoLangBindError"]):
                 raise DataError(f"step {step}: no sample with a second sensor can be read; the first is bad: {skipped[0]}")
             # as many images as before, for all processes encode equally many; those without a pair go to the end
             rest = np.setdiff1d(np.arange(len(samples)), np.flatnonzero(paired))
-            seen, _ = read_batch(stream, samples[[*np.flatnonzero(paired), *rest]], (), self.max_skipped)
+            seen, _ = read_batch(stream, samples[[*np.flatnonzero(paired), *rest]], (), self.max_skipped, self.buffers)
         return replace(batch, partner=seen, partner_rows=tuple(rows[paired].tolist()), skipped=skipped)
 
 
@@ -64,12 +66,13 @@ class _InOrder(Dataset["Batch | GeoLangBindError"]):
     batch_size: int
     teachers: tuple[str, ...]
     max_skipped: int
+    buffers: Buffers = field(default_factory=Buffers)
 
     def __getitem__(self, number: int) -> Batch | GeoLangBindError:
         first = number * self.batch_size
         samples = np.arange(first, min(first + self.batch_size, len(self.stream)), dtype=np.int64)
         try:
-            return read_batch(self.stream, samples, self.teachers, self.max_skipped)[0]
+            return read_batch(self.stream, samples, self.teachers, self.max_skipped, self.buffers)[0]
         except GeoLangBindError as error:
             return error
 

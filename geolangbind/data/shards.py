@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.decode import decode_features, decode_image, decode_mask
 from geolangbind.data.faults import OnError
 from geolangbind.data.index import Index, ShardRecord, load_index
@@ -21,6 +23,7 @@ from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.sensors import add_sensor
 from geolangbind.sensors.units import Unit
 
+_NPY = "image.npy"
 _READ_ERRORS = (GeoLangBindError, OSError)
 
 
@@ -91,12 +94,15 @@ class Stream:
         """Read one sample, see `read_many`."""
         return self.read_many([index], teachers)[0]
 
-    def read_many(self, indices: Sequence[int] | NDArray[np.int64], teachers: Iterable[str] = ()) -> list[Sample]:
+    def read_many(
+        self, indices: Sequence[int] | NDArray[np.int64], teachers: Iterable[str] = (), buffers: Buffers | None = None
+    ) -> list[Sample]:
         """Read samples, in the order asked. Files are opened once per call and closed again, so forks and copies share nothing.
 
         Args:
             indices: sample numbers in the stream.
             teachers: whose features to read too.
+            buffers: where the memory of npy images comes from, for who reads batch after batch; None for new memory.
 
         Raises:
             DataError: a shard is missing, cut off or damaged, or lacks a teacher; the message names shard and key.
@@ -106,12 +112,14 @@ class Stream:
         shard_of, place_of = self.locate(indices)
         samples: dict[int, Sample] = {}
         names = tuple(teachers)
+        asked_of = [(self.shards[number], place) for number, place in zip(shard_of.tolist(), place_of.tolist(), strict=True)]
         if isinstance(self.folder, RemoteFolder):  # all at once: one shard after the other would wait for each answer in turn
-            asked_of = [(self.shards[number], place) for number, place in zip(shard_of.tolist(), place_of.tolist(), strict=True)]
             return _read_remote(self.folder, asked_of, names)
+        memory = _image_memory(asked_of, buffers)
         for number in np.unique(shard_of):
-            record, asked = self.shards[number], np.flatnonzero(shard_of == number)
-            samples.update(zip(asked.tolist(), _read_shard(self.folder, record, place_of[asked].tolist(), names), strict=True))
+            asked = np.flatnonzero(shard_of == number).tolist()
+            places, into = [asked_of[position][1] for position in asked], [memory[position] for position in asked]
+            samples.update(zip(asked, _read_shard(self.folder, self.shards[number], places, into, names), strict=True))
         return [samples[position] for position in range(len(samples))]
 
 
@@ -188,27 +196,49 @@ def open_folder(folder: Path | str | RemoteFolder) -> Path | RemoteFolder:
     return RemoteFolder(str(folder)) if is_remote(folder) else Path(folder)
 
 
-def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Return `size` bytes at `offset`, without moving the file's position.
+def read_member(file: BinaryIO, offset: int, size: int, into: memoryview | None = None) -> memoryview:
+    """Return `size` bytes at `offset`, read-only, without moving the file's position.
+
+    Read, not mapped: looking at a mapped file that somebody cuts off kills the process, where a short read is an error with a name.
+
+    Args:
+        file: an open file.
+        offset: first byte.
+        size: number of bytes.
+        into: writable memory of `size` bytes to read into; None for new memory.
 
     Raises:
         DataError: the file ends before.
     """
-    data = os.pread(file.fileno(), size, offset)
-    if len(data) != size:
-        raise DataError(f"ends at byte {offset + len(data)}, {size - len(data)} bytes too early; copy it again")
-    return data
+    data, done = np.empty(size, np.uint8).data if into is None else into, 0
+    while done < size:  # the system reads 2 GB at most in one go
+        count = os.preadv(file.fileno(), [data[done:]], offset + done)
+        if not count:
+            raise DataError(f"ends at byte {offset + done}, {size - done} bytes too early; copy it again")
+        done += count
+    return data.toreadonly()
 
 
-def _read_shard(folder: Path, record: ShardRecord, places: list[int], teachers: tuple[str, ...]) -> list[Sample]:
+def _image_memory(asked: Sequence[tuple[ShardRecord, int]], buffers: Buffers | None) -> Sequence[memoryview | None]:
+    """One piece of memory for all npy images of a batch, cut into theirs."""
+    sizes = [int(record.members[_NPY][place, 1]) if _NPY in record.members else 0 for record, place in asked]
+    if buffers is None or not any(sizes):
+        return [None] * len(asked)
+    whole = buffers.take((sum(sizes),), np.uint8).data
+    return [whole[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
+
+
+def _read_shard(
+    folder: Path, record: ShardRecord, places: list[int], memory: Sequence[memoryview | None], teachers: tuple[str, ...]
+) -> list[Sample]:
     _require_features(folder, record, teachers)
     place = places[0]
     file_name = record.file
     try:
         samples = []
         with (folder / record.file).open("rb", buffering=0) as file:
-            for place in places:
-                samples.append(_read_sample(file, record, place))
+            for place, into in zip(places, memory, strict=True):
+                samples.append(_read_sample(file, record, place, into))
         for teacher in teachers:
             features = record.features[teacher]
             file_name = features.file
@@ -224,8 +254,11 @@ def _read_shard(folder: Path, record: ShardRecord, places: list[int], teachers: 
         raise DataError(f"{where}: {what}. `geolangbind shards verify {folder}` lists all damage") from None
 
 
-def _read_sample(file: BinaryIO, record: ShardRecord, place: int) -> Sample:
-    data = {e: read_member(file, int(table[place, 0]), int(table[place, 1])) for e, table in record.members.items()}
+def _read_sample(file: BinaryIO, record: ShardRecord, place: int, into: memoryview | None) -> Sample:
+    data = {}
+    for extension, table in record.members.items():
+        offset, size, _ = table[place].tolist()
+        data[extension] = read_member(file, offset, size, into if extension == _NPY else None)
     return _decode_sample(data, record, place)
 
 
@@ -255,14 +288,14 @@ def _require_features(folder: Path | RemoteFolder, record: ShardRecord, teachers
         raise DataError(f"{folder}/{record.file} has no features of {', '.join(lacking)}; run `geolangbind shards add-features`")
 
 
-def _decode_sample(data: Mapping[str, bytes], record: ShardRecord, place: int) -> Sample:
+def _decode_sample(data: Mapping[str, bytes | memoryview], record: ShardRecord, place: int) -> Sample:
     """Decode one sample and check it against the layout that the index promises."""
     layout = record.layout
     image = decode_image(data[f"image.{layout.encoding}"], layout.encoding)
     if image.shape != layout.shape or image.dtype.name != layout.dtype:
         raise DataError(f"image is {image.dtype} {image.shape}, the index says {layout.dtype} {layout.shape}")
     mask = decode_mask(data["mask.png"]) if layout.has_mask else None
-    meta = SampleMeta.from_json(data["json"])
+    meta = SampleMeta.from_json(bytes(data["json"]))
     for name in ("sensor", "bands", "unit", "scale", "offset"):
         if getattr(meta, name) != getattr(layout, name):
             raise DataError(f"its json and the index differ in {name}: {getattr(meta, name)} and {getattr(layout, name)}")

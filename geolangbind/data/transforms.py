@@ -16,6 +16,9 @@ from torch import Tensor
 
 from geolangbind.sensors.channels import ChannelSet
 
+_FEW_BYTES = 2**24
+"""Images are turned a few at a time in their own memory: new memory for a batch of 200 bands takes a CPU longer than the turning."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -88,7 +91,7 @@ def augment(
     count, share = image.shape[1], share or Share.of(len(image))
     if settings.flips:
         turns, mirrored = int(torch.randint(4, (), generator=generator)), bool(torch.randint(2, (), generator=generator))
-        image = _symmetry(image, turns, mirrored)
+        image = _symmetry(image, turns, mirrored, in_place=image.device.type == "cpu")
         valid = None if valid is None else _symmetry(valid, turns, mirrored)
         features = {name: _turn_tokens(tokens, turns, mirrored) for name, tokens in features.items()}
 
@@ -122,12 +125,16 @@ def jitter_wavelengths(channels: ChannelSet, share: float, generator: torch.Gene
     return replace(channels, wavelengths_um=tuple(um * factor for um, factor in zip(channels.wavelengths_um, factors, strict=True)))
 
 
-def _symmetry(grid: Tensor, turns: int, mirrored: bool) -> Tensor:
+def _symmetry(grid: Tensor, turns: int, mirrored: bool, *, in_place: bool = False) -> Tensor:
     """Quarter turns as `torch.rot90`, then a mirroring left to right, in one pass over the pixels."""
     down, across = turns in (1, 2), (turns in (2, 3)) != mirrored
     grid = grid.transpose(-2, -1) if turns % 2 else grid
     dims = [dim for dim, flipped in ((-2, down), (-1, across)) if flipped]
-    return grid.flip(dims) if dims else grid
+    if not (dims and in_place):
+        return grid.flip(dims) if dims else grid
+    for some in torch.split(grid, max(1, _FEW_BYTES // grid[0].nbytes)):
+        some.copy_(some.flip(dims))
+    return grid
 
 
 def _turn_tokens(tokens: Tensor, turns: int, mirrored: bool) -> Tensor:

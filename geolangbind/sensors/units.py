@@ -50,12 +50,13 @@ _MIN_BACKSCATTER = 1e-6
 """Linear backscatter below -60 dB is under every sensor's noise floor; clipped before the logarithm."""
 
 
-def to_canonical(values: NDArray[np.float32], unit: Unit) -> tuple[NDArray[np.float32], Unit]:
+def to_canonical(values: NDArray[np.float32], unit: Unit, *, in_place: bool = False) -> tuple[NDArray[np.float32], Unit]:
     """Bring `values` to the one unit per family that models are taught.
 
     Args:
         values: float32, any shape, in `unit`.
         unit: the unit of `values`. `dn` must have been scaled before.
+        in_place: write into `values`, which saves new memory.
 
     Returns:
         The float32 values (same shape) and their unit: dB for radar, kelvin for temperature, [0, 1] for `display_u8`.
@@ -63,19 +64,22 @@ def to_canonical(values: NDArray[np.float32], unit: Unit) -> tuple[NDArray[np.fl
     Raises:
         UnitError: `unit` is `dn`, which has no meaning before scale and offset are applied.
     """
+    out = values if in_place else None
     match unit:
         case Unit.DN:
             raise UnitError("digital numbers have no physical meaning; give their scale, offset and unit (--scale, --offset, --unit)")
         case Unit.SIGMA0_LINEAR | Unit.GAMMA0_LINEAR:
-            decibel = 10 * np.log10(np.maximum(values, np.float32(_MIN_BACKSCATTER)))
-            return decibel.astype(np.float32), Unit.SIGMA0_DB if unit is Unit.SIGMA0_LINEAR else Unit.GAMMA0_DB
+            decibel = np.maximum(values, np.float32(_MIN_BACKSCATTER), out=out)
+            np.multiply(np.log10(decibel, out=decibel), np.float32(10), out=decibel)
+            return decibel, Unit.SIGMA0_DB if unit is Unit.SIGMA0_LINEAR else Unit.GAMMA0_DB
         case Unit.SIGMA0_AMPLITUDE | Unit.GAMMA0_AMPLITUDE:  # the square root of power, as radar products store it in 16 bits
-            decibel = 20 * np.log10(np.maximum(values, np.float32(_MIN_BACKSCATTER**0.5)))
-            return decibel.astype(np.float32), Unit.SIGMA0_DB if unit is Unit.SIGMA0_AMPLITUDE else Unit.GAMMA0_DB
+            decibel = np.maximum(values, np.float32(_MIN_BACKSCATTER**0.5), out=out)
+            np.multiply(np.log10(decibel, out=decibel), np.float32(20), out=decibel)
+            return decibel, Unit.SIGMA0_DB if unit is Unit.SIGMA0_AMPLITUDE else Unit.GAMMA0_DB
         case Unit.CELSIUS:
-            return values + np.float32(273.15), Unit.BRIGHTNESS_TEMPERATURE_K
+            return np.add(values, np.float32(273.15), out=out), Unit.BRIGHTNESS_TEMPERATURE_K
         case Unit.DISPLAY_U8:
-            return values / np.float32(255), unit
+            return np.divide(values, np.float32(255), out=out), unit
         case _:
             return values, unit
 

@@ -1,10 +1,16 @@
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geolangbind.data.batch import Batch, collate
+from geolangbind.data.buffers import Buffers
+from geolangbind.data.decode import decode_image
+from geolangbind.data.sample import Sample, SampleMeta
 from geolangbind.errors import DataError
 from geolangbind.sensors.units import Unit
 
@@ -125,3 +131,72 @@ def test_with_bands_keeps_pixels_and_descriptions_together(make_sample):
     assert fewer.channels.kinds == tuple((batch.channels.kinds or ())[i] for i in chosen)
     for position, i in enumerate(chosen):
         assert torch.equal(fewer.image[:, position], batch.image[:, i])
+
+
+CANONICAL = {  # as first written, with new memory at each step
+    Unit.REFLECTANCE: lambda values: values,
+    Unit.DISPLAY_U8: lambda values: values / np.float32(255),
+    Unit.CELSIUS: lambda values: values + np.float32(273.15),
+    Unit.SIGMA0_LINEAR: lambda values: (10 * np.log10(np.maximum(values, np.float32(1e-6)))).astype(np.float32),
+}
+SENSORS = {
+    Unit.DISPLAY_U8: ("aerial-rgb", ("R", "G", "B")),
+    Unit.SIGMA0_LINEAR: ("sentinel-1-grd", ("VV", "VH")),
+    Unit.CELSIUS: ("landsat-8-9-l1", ("B10", "B11")),
+    Unit.REFLECTANCE: ("sentinel-2-l2a", ("B02", "B03", "B04")),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    dtype=st.sampled_from(["u1", "<u2", ">u2", "<i2", ">i2", "<f4", ">f4", "<f8", ">f8"]),
+    unit=st.sampled_from(list(CANONICAL)),
+    fortran=st.booleans(),
+    scale=st.sampled_from([1.0, 1e-4, 0.01, -0.5, 3.0]),
+    offset=st.sampled_from([0.0, -0.1, 273.0]),
+    nodata=st.sampled_from([None, 0.0, float("nan"), 7.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_reused_memory_gives_the_plain_arithmetic_bit_for_bit(dtype, unit, fortran, scale, offset, nodata, seed):
+    sensor, bands = SENSORS[unit]
+    rng = np.random.default_rng(seed)
+    stored = rng.integers(0, 250, (len(bands), 5, 7)).astype(dtype)
+    if stored.dtype.kind == "f":
+        stored += rng.uniform(size=stored.shape)
+    stored[:, 0, 0] = 100  # one pixel at least is valid
+    if nodata is not None:
+        hit = rng.uniform(size=stored.shape) < 0.05
+        hit[:, 0, 0] = False
+        stored[hit] = nodata if stored.dtype.kind == "f" else np.nan_to_num(nodata)
+    image = decode_image(_npy(np.asfortranarray(stored) if fortran else stored), "npy")
+    sample = Sample("a", image, SampleMeta(sensor, bands, unit, 10.0, ("x",), scale=scale, offset=offset, nodata=nodata))
+    with np.errstate(invalid="ignore"):
+        physical = stored.astype(np.float32) * np.float32(scale)
+        expected = CANONICAL[unit](physical + np.float32(offset) if offset else physical)  # -0 + 0 would be 0
+    hole = np.zeros((5, 7), bool) if nodata is None else (np.isnan(stored) if np.isnan(nodata) else stored == nodata).any(axis=0)
+    expected[:, hole] = 0
+    buffers = Buffers()
+    for _ in range(2):
+        batch = collate([sample], buffers)
+        np.testing.assert_array_equal(batch.image[0].numpy().view(np.uint32), expected.view(np.uint32))
+        assert (batch.valid is None) == (not hole.any())
+        assert batch.valid is None or np.array_equal(batch.valid[0], ~hole)
+        batch.image.fill_(float("nan"))  # what the next batch must not see
+        del batch
+
+
+def _npy(array):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def test_a_batch_that_is_kept_is_never_written_again(make_sample):
+    buffers = Buffers(3)
+    kept = [collate([make_sample(number)], buffers) for number in range(8)]
+    assert all(torch.equal(batch.image, collate([make_sample(number)]).image) for number, batch in enumerate(kept))
+    part, expected = kept[3].image[0, 1], kept[3].image[0, 1].clone()
+    del kept
+    for number in range(20, 30):
+        collate([make_sample(number)], buffers)
+    assert torch.equal(part, expected)

@@ -124,3 +124,13 @@ def test_palette_pictures_are_refused():
 def test_foreign_features_are_refused():
     with pytest.raises(DataError, match="cannot be read"):
         decode_features(b"12345678901234")
+
+
+def test_headers_read_before_do_not_hide_other_bytes():
+    first = encode_image(np.ones((2, 3, 4), np.uint16), "npy")
+    decode_image(first, "npy")
+    with pytest.raises(DataError, match="npy image cannot be decoded"):
+        decode_image(first[:-1], "npy")
+    swapped = first.replace(b"'<u2'", b"'>u2'")
+    assert decode_image(swapped, "npy")[0, 0, 0] == 256
+    assert decode_image(memoryview(bytearray(first)).toreadonly(), "npy").flags.writeable is False

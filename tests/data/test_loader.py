@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from geolangbind.data.batch import collate
 from geolangbind.data.loader import iterate_all, make_loader
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.shards import ShardSet
@@ -105,3 +106,17 @@ def test_settings_that_do_not_fit_are_refused_at_once(streams):
 def test_an_empty_span_gives_no_batch(streams):
     assert list(make_loader(streams, _order(streams), start_step=7, stop_step=7)) == []
     assert np.size(_order(streams).batch(7)[1]) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_that_are_kept_stay_as_they_were(streams, workers):
+    order = _order(streams)
+    kept = list(make_loader(streams, order, start_step=0, stop_step=12, workers=workers))
+    for step, batch in enumerate(kept):
+        stream, samples = order.batch(step)
+        assert torch.equal(batch.image, collate(streams[stream].read_many(samples)).image)
+
+
+def test_memory_of_a_batch_that_is_let_go_is_used_again(streams):
+    (stream,) = [stream for stream in streams if stream.modality == "msi"]
+    assert len({batch.image.data_ptr() for batch in iterate_all(stream, 4)}) <= 3

@@ -1,9 +1,11 @@
 import multiprocessing
+import os
 import pickle
 
 import numpy as np
 import pytest
 
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError
 
@@ -108,3 +110,25 @@ def test_json_that_differs_from_the_index_is_refused(folder):
     tar.write_bytes(tar.read_bytes().replace(b'"scale": 0.0001', b'"scale": 0.0002'))
     with pytest.raises(DataError, match=r"differ in scale: 0\.0002 and 0\.0001"):
         stream.read(0)
+
+
+def test_reading_into_reused_memory_gives_the_same_samples(folder):
+    buffers = Buffers()
+    for stream in ShardSet.open(folder).streams:
+        for asked in ([3, 0, 6, 6], [1, 5]):
+            for mine, theirs in zip(stream.read_many(asked, buffers=buffers), stream.read_many(asked), strict=True):
+                assert (mine.key, mine.meta) == (theirs.key, theirs.meta)
+                np.testing.assert_array_equal(mine.image, theirs.image)
+                assert not mine.image.flags.writeable or stream.modality == "rgb"  # png is decoded anew
+
+
+def test_a_tar_cut_while_it_is_read_is_the_same_error_with_reused_memory(folder):
+    stream = next(stream for stream in ShardSet.open(folder).streams if stream.modality == "msi")
+    tar, buffers = folder / "msi-000000.tar", Buffers()
+    stream.read_many([1, 2, 3], buffers=buffers)
+    offset, size, _ = stream.shards[0].members["image.npy"][2].tolist()
+    os.truncate(tar, offset + size // 2)
+    with pytest.raises(
+        DataError, match=rf"msi-000000\.tar, key s0002: ends at byte {offset + size // 2}, {size - size // 2} bytes too early"
+    ):
+        stream.read_many([1, 2, 3], buffers=buffers)

@@ -29,7 +29,7 @@ def test_tokens_turn_with_the_image():
     tokens = F.avg_pool2d(image, 2).flatten(2).transpose(1, 2)
     seen = set()
     for seed in range(60):
-        turned, features, _ = augment(image, {"vit": tokens}, FLIPS, seeded(seed))
+        turned, features, _ = augment(image.clone(), {"vit": tokens}, FLIPS, seeded(seed))
         assert torch.allclose(F.avg_pool2d(turned, 2).flatten(2).transpose(1, 2), features["vit"], atol=1e-6)
         assert torch.allclose(turned.sum((2, 3)), image.sum((2, 3)), atol=1e-4)
         seen.add(tuple(turned[0, 0, 0].tolist()))
@@ -96,7 +96,7 @@ def test_valid_pixels_turn_with_the_image():
     image = torch.rand(2, 1, 6, 6)
     valid = image[:, 0] > 0.5
     for seed in range(8):
-        turned, _, mask = augment(image, {}, FLIPS, seeded(seed), valid)
+        turned, _, mask = augment(image.clone(), {}, FLIPS, seeded(seed), valid)
         assert mask is not None
         assert torch.equal(mask, turned[:, 0] > 0.5)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from geolangbind.data import verify as verify_module
 from geolangbind.data.features import index_features, write_features
 from geolangbind.data.index import load_index
 from geolangbind.data.verify import render_report, verify
@@ -147,3 +148,14 @@ def test_the_report_prints_one_line_per_problem(folder):
 def test_tars_stay_readable_by_tarfile_after_all(folder):
     with tarfile.open(folder / "msi-000000.vit.tar") as tar:
         assert tar.getnames() == [f"s{n:04d}.vit.safetensors" for n in range(5)]
+
+
+def test_many_small_pieces_and_several_processes_find_the_same(folder, monkeypatch):
+    shard = _shard(folder, "msi-000001.tar")
+    _flip(folder / shard.file, int(shard.members["image.npy"][3, 0]) + 200)
+    (folder / "sar-000001.tar").unlink()
+    alone = verify(folder)
+    assert [(problem.shard, problem.key) for problem in alone.problems] == [("msi-000001.tar", shard.keys[3]), ("sar-000001.tar", None)]
+    assert verify(folder, workers=2) == alone
+    monkeypatch.setattr(verify_module, "_PIECE_BYTES", 100)  # less than a member, less than a sample
+    assert verify(folder) == alone
