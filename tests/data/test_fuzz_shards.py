@@ -154,11 +154,13 @@ def shaped(text):
 IMAGES = (
     npy(np.array([{"a": 1}] * 3, dtype=object), allow_pickle=True), npy(np.full((4, 6, 8), np.nan)), npy(np.zeros((4, 6, 8), "S3")),
     npy(np.zeros((4, 6, 8), "M8[s]")), npy(np.zeros((4, 6, 8), complex)), npy(np.float64(3)), npy(np.zeros((1, 1, 1), ">u2")),
-    npy(np.zeros((0, 6, 8))), npy(np.full((6, 8, 3), np.inf, np.float16)), npy(np.ones((6, 8, 3), bool)), claims(40_000, 40_000), claims(1, 1),
+    npy(np.zeros((0, 6, 8))), npy(np.full((6, 8, 3), np.inf, np.float16)), npy(np.ones((6, 8, 3), bool)), claims(40_000, 40_000),
+    claims(1, 1),
     claims(0, 5), claims(2**31 - 1, 2), shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (40000, 40000, 9)}"),
     shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (-1,)}"), shaped("{'descr': '|O', 'fortran_order': False, 'shape': (3,)}"),
     shaped("{'descr': '<u2', 'fortran_order': 0, 'shape': ()}"), shaped("{'descr': [('a', '<u2')], 'fortran_order': False, 'shape': (2,)}"),
-    shaped("__import__('os').system('touch owned')"), shaped("(" * 100), shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (9**99,)}"),
+    shaped("__import__('os').system('touch owned')"), shaped("(" * 100), 
+    shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (9**99,)}"),
     b"\x93NUMPY\x09\x00" + b"\0" * 100, b"\xff\xd8\xff\xe0" + b"\0" * 50, b"II*\0\x08\0\0\0" + b"\xff" * 90,
 )  # fmt: skip
 WEIRD = (
@@ -449,7 +451,7 @@ def test_so_do_all_others(case, bases, tmp_path, monkeypatch):
 
 def test_the_tar_maker_makes_tars(bases, tmp_path, monkeypatch):
     """Undamaged, everything is found: what the cases ask for can be had."""
-    (layouts, folder), data = bases, {}
+    (layouts, _), data = bases, {}
     for name, (parts, _) in layouts.items():
         data[name] = b"".join(part.to_bytes() for part in parts) + bytes(2 * BLOCK)
     assert run_stream(0, data["indexed"], layouts["indexed"][1], tmp_path, monkeypatch) == layouts["indexed"][1]
