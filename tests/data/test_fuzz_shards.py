@@ -159,7 +159,7 @@ IMAGES = (
     claims(0, 5), claims(2**31 - 1, 2), shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (40000, 40000, 9)}"),
     shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (-1,)}"), shaped("{'descr': '|O', 'fortran_order': False, 'shape': (3,)}"),
     shaped("{'descr': '<u2', 'fortran_order': 0, 'shape': ()}"), shaped("{'descr': [('a', '<u2')], 'fortran_order': False, 'shape': (2,)}"),
-    shaped("__import__('os').system('touch owned')"), shaped("(" * 100), 
+    shaped("__import__('os').system('touch owned')"), shaped("(" * 100),
     shaped("{'descr': '<u2', 'fortran_order': False, 'shape': (9**99,)}"),
     b"\x93NUMPY\x09\x00" + b"\0" * 100, b"\xff\xd8\xff\xe0" + b"\0" * 50, b"II*\0\x08\0\0\0" + b"\xff" * 90,
 )  # fmt: skip

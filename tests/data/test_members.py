@@ -13,15 +13,14 @@ from geolangbind.data.members import read_groups, read_members
 def tar_of(*entries, form=tarfile.GNU_FORMAT, end=True):
     """A tar of (name, content) or (TarInfo, content)."""
     file = io.BytesIO()
-    tar = tarfile.open(fileobj=file, mode="w", format=form)
-    for entry, content in entries:
-        item = entry if isinstance(entry, tarfile.TarInfo) else tarfile.TarInfo(entry)
-        if item.isreg():
-            item.size = len(content)
-        tar.addfile(item, io.BytesIO(content))
-    if end:
-        tar.close()
-    return file.getvalue()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+        for entry, content in entries:
+            item = entry if isinstance(entry, tarfile.TarInfo) else tarfile.TarInfo(entry)
+            if item.isreg():
+                item.size = len(content)
+            tar.addfile(item, io.BytesIO(content))
+        stop = None if end else tar.offset
+    return file.getvalue()[:stop]
 
 
 def of_type(name, kind, target=""):

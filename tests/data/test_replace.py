@@ -1,6 +1,5 @@
 """Bad samples in training: replaced by the next good one, counted, capped, alike for all processes and workers."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -54,10 +53,12 @@ def test_too_many_and_none_good_are_errors_that_name_the_first(spoil):
     stream = spoil("sar", 1, 2, 3)
     with pytest.raises(DataError, match=r"sar-000000\.tar, key s0001"):
         read_batch(stream, [0, 1])
-    with pytest.raises(DataError, match=r"more than 2 bad samples \(max_skipped=2\). The first: sar-000000.tar, key s0001: .*s0002.*s0003"):
+    with pytest.raises(
+        DataError, match=r"more than 2 bad samples \(max_skipped=2\). The first: sar-000000\.tar, key s0001: .*s0002.*s0003"
+    ):
         read_batch(stream, [0, 1], max_skipped=2)
     stream = spoil("sar", *range(7))
-    with pytest.raises(DataError, match="The first: sar-000000.tar, key s0000"):
+    with pytest.raises(DataError, match=r"The first: sar-000000\.tar, key s0000"):
         read_batch(stream, [0], max_skipped=100)
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -147,3 +148,10 @@ def test_the_report_prints_one_line_per_problem(folder):
 def test_tars_stay_readable_by_tarfile_after_all(folder):
     with tarfile.open(folder / "msi-000000.vit.tar") as tar:
         assert tar.getnames() == [f"s{n:04d}.vit.safetensors" for n in range(5)]
+
+
+def test_a_pipe_in_the_place_of_a_tar_is_not_waited_for(folder):
+    (folder / "sar-000000.tar").unlink()
+    os.mkfifo(folder / "sar-000000.tar")
+    (problem,) = verify(folder).problems
+    assert str(problem).startswith("sar-000000.tar: is no file")
