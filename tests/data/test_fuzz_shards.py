@@ -94,7 +94,8 @@ def duplicate(rng, parts):
 
 def drop(rng, parts):
     at = rng.randrange(len(parts))
-    return parts[:at] + parts[at + 1 :], {parts[at].key}
+    following = parts[at + 1 : at + 2] if at and parts[at - 1].kind != b"0" else []  # an extended header then speaks about that
+    return parts[:at] + parts[at + 1 :], {part.key for part in (parts[at], *following)}
 
 
 NAMES = (
@@ -120,11 +121,11 @@ def retype(rng, parts):
 def extend(rng, parts):
     """An extended header that is right, or wrong, before a member."""
     at = rng.randrange(len(parts))
-    name = parts[at].name.encode()
-    right = (Part(None, "x", b"%d path=%b\n" % (len(name) + 9, name), b"x"), Part(None, "././@LongLink", name + b"\0", b"L"))
-    harmless = (Part(None, "g", b"9 a=b\xff\xff\xff\n", b"g"), Part(None, "././@LongLink", b"elsewhere\0", b"K"))
+    key, name = parts[at].key, parts[at].name.encode()
+    right = (Part(key, "x", b"%d path=%b\n" % (len(name) + 9, name), b"x"), Part(key, "././@LongLink", name + b"\0", b"L"))
+    harmless = (Part(key, "g", b"9 a=b\xff\xff\xff\n", b"g"), Part(key, "././@LongLink", b"elsewhere\0", b"K"))
     wrong = [b"99999 path=a\n", b"12 size=-1\n", b"19 size=9999999999\n", b"22 GNU.sparse.major=1\n", b"x" * 700, b"\xff" * 40, b"0 =\n"]
-    new = rng.choice([*right, *harmless, *(Part(None, "x", content, b"x") for content in wrong), Part(None, "l", b"../../a.json", b"L")])
+    new = rng.choice([*right, *harmless, *(Part(key, "x", content, b"x") for content in wrong), Part(key, "l", b"../../a.json", b"L")])
     if new in right and len(b"%d path=%b\n" % (len(name) + 9, name)) != len(name) + 9:
         return parts, set()
     return [*parts[:at], new, *parts[at:]], set() if new in right or new in harmless else {parts[at].key}
@@ -317,7 +318,7 @@ def run_stream(case, data, original, tmp_path, monkeypatch):
     faults = Faults("skip", 10_000)
     found = contents(stream_tars(["a.tar"], faults=faults))
     assert all(str(problem).startswith("a.tar") and "\n" not in str(problem) for problem in faults.found)
-    if not original.keys() <= found.keys():
+    if any(key.encode() in data for key in original.keys() - found.keys()):
         assert faults.found, "lost without a word"
         with pytest.raises(GeoLangBindError):
             list(stream_tars(["a.tar"]))
