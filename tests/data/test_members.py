@@ -47,6 +47,16 @@ def test_whole_tars_are_read_as_tarfile_reads_them(form):
     assert read(data) == (entries, [])
 
 
+def test_two_extended_headers_may_speak_about_one_member():
+    """A long name that is no UTF-8, then a pax header without a name: refused by name, not tripped over."""
+    long = of_type("././@LongLink", tarfile.GNUTYPE_LONGNAME)
+    pax = of_type("x", tarfile.XHDTYPE)
+    long.size, pax.size = 3, 10
+    blocks = (long.tobuf(tarfile.GNU_FORMAT), b"\xff.x".ljust(512, b"\0"), pax.tobuf(tarfile.GNU_FORMAT), b"10 mtime=\n".ljust(512, b"\0"))
+    found, told = read(b"".join(blocks) + tar_of(("a.x", b"1"), ("b.x", b"2")))
+    assert found == [("b.x", b"2")] and "rename it" in told[0][1]
+
+
 def test_joined_tars_are_one():
     assert read(tar_of(("a.x", b"1")) + tar_of(("b.x", b"2"))) == ([("a.x", b"1"), ("b.x", b"2")], [])
 
