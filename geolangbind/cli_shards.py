@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 @shards.command("verify")
 def shards_verify(
     folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")],
+    workers: Annotated[int, typer.Option(help="Processes; more than one pays for large folders.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, for programs.")] = False,
 ) -> None:
     """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
@@ -35,7 +36,7 @@ def shards_verify(
 
     if not is_remote(folder) and not Path(folder, "index.json").is_file():
         raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
-    report = verify(folder, progress=lambda shards: track(shards, "verifying", console=notices))
+    report = verify(folder, progress=lambda shards: track(shards, "verifying", console=notices), workers=workers)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:

@@ -28,11 +28,12 @@ FEATURE_TENSOR = "tokens"
 
 
 MAX_VALUES = 1 << 28
-"""Most values (channels x height x width) of an image that is decoded: 1 GiB as float32. A header can claim more than there is."""
+"""Most values (channels x height x width) of an image that is decoded: 1 GiB as float32. A header can claim more than there is.
+Of PNG and JPEG, Pillow's limit on pixels holds, which is the same for three channels."""
 
 _UNREADABLE = (
     ValueError, TypeError, OSError, OverflowError, RecursionError, SyntaxError, TokenError, MemoryError, struct.error, zlib.error,
-    RasterioError, Image.DecompressionBombError, Image.DecompressionBombWarning,
+    RasterioError,
 )  # fmt: skip
 """What the decoders raise on damaged bytes: numpy parses an npy header as a literal, a flipped size may ask for more than the memory."""
 
@@ -73,7 +74,8 @@ def decode_image(data: bytes | memoryview, encoding: str) -> NDArray[Any]:
                 with warnings.catch_warnings(), MemoryFile(data) as memory:
                     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # chips in a shard keep their place in the json
                     with memory.open(driver="GTiff") as raster:
-                        _require_bounded(raster.count, raster.height, raster.width)
+                        if raster.count * raster.height * raster.width > MAX_VALUES:
+                            raise DataError(f"image claims more than {MAX_VALUES} values; cut it into chips")
                         return np.asarray(raster.read())
             case "png" | "jpg":
                 return _decode_picture(data)
@@ -159,20 +161,17 @@ def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
 
 
 def _decode_picture(data: bytes | memoryview) -> NDArray[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # near `MAX_VALUES` for a colour picture
-        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise DataError(f"image claims more than {Image.MAX_IMAGE_PIXELS} pixels; cut it into chips") from None
     with picture:
-        _require_bounded(len(picture.getbands()), picture.height, picture.width)
         if picture.mode == "P":
             raise DataError("pictures with a palette have no band order; save as RGB or grey")
         values = np.asarray(picture)
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-
-
-def _require_bounded(channels: int, height: int, width: int) -> None:
-    if channels * height * width > MAX_VALUES:
-        raise DataError(f"image claims to be {channels} x {height} x {width}, more than {MAX_VALUES} values; cut it into chips")
 
 
 def _encode_tif(image: NDArray[Any]) -> bytes:

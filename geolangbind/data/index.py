@@ -238,7 +238,8 @@ def shard_from_json(raw: dict[str, Any]) -> ShardRecord:
     if raw["count"] != len(keys) or set(members) != set(record.layout.extensions):
         raise ValueError(f"shard {record.file}: members {sorted(members)} or count {raw['count']} do not fit")
     for name in (record.file, *(entry.file for entry in features.values())):
-        if Path(name).name != name:  # an index must not point outside its folder
+        # an index must not point outside its folder, nor name what no file system takes
+        if Path(name).name != name or not name.isprintable() or len(name.encode()) > 255:
             raise ValueError(f"'{name}' is no plain file name")
     _require_plain(record)
     for table in members.values():

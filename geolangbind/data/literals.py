@@ -41,6 +41,6 @@ def parse_numbers(data: bytes, name: str) -> Numbers:
 def _checked(value: object) -> Numbers:
     if isinstance(value, list | tuple):
         return [_checked(item) for item in value]
-    if type(value) not in (int, float) or not math.isfinite(number := float(value)):  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or not math.isfinite(number := float(value)):
         raise ValueError
     return number

@@ -75,7 +75,7 @@ def read_members(file: IO[bytes], report: Report) -> Iterator[tuple[str, bytes]]
     """Yield name and content of the plain files of a tar, in order.
 
     Links, devices, sparse files and names that lead out of a folder are reported and left out; so is what a damaged header hides, up to
-    the next whole one.
+    the next whole one. What cannot be told: a member that lacks a whole block takes the next header for its content.
     """
     tape = _Tape(file)
     name, size, sparse, lost, ended = "", -1, False, -1, False  # what an extended header says about the next one; where damage began
@@ -94,7 +94,7 @@ def read_members(file: IO[bytes], report: Report) -> Iterator[tuple[str, bytes]]
         lost = -1
         if item.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
             told = {"path": content.rstrip(b"\0")} if item.type == tarfile.GNUTYPE_LONGNAME else _pax(content)
-            name = told.get("path", name.encode())[:_MAX_NAME_BYTES].decode(errors="surrogateescape")
+            name = told["path"][:_MAX_NAME_BYTES].decode(errors="surrogateescape") if "path" in told else name
             size = int(told["size"]) if told.get("size", b"-").isdigit() and len(told["size"]) < 20 else size
             sparse = any(word.startswith("GNU.sparse") for word in told)
             continue

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolangbind.data.batch import Batch, collate
+from geolangbind.data.buffers import Buffers
 from geolangbind.data.faults import Problem, too_many
 from geolangbind.data.sample import Sample
 from geolangbind.data.shards import Stream
@@ -16,7 +17,11 @@ from geolangbind.errors import DataError, GeoLangBindError
 
 
 def read_batch(
-    stream: Stream, samples: Sequence[int] | NDArray[np.int64], teachers: Iterable[str] = (), max_skipped: int = 0
+    stream: Stream,
+    samples: Sequence[int] | NDArray[np.int64],
+    teachers: Iterable[str] = (),
+    max_skipped: int = 0,
+    buffers: Buffers | None = None,
 ) -> tuple[Batch, tuple[int, ...]]:
     """Read and collate samples of a stream.
 
@@ -25,6 +30,7 @@ def read_batch(
         samples: their numbers.
         teachers: whose features to read too.
         max_skipped: most bad samples to replace, each by the next good one of the stream; 0 for none.
+        buffers: memory to use again, see `Buffers`.
 
     Returns:
         The batch, with what was wrong in `skipped`, and the positions of replaced samples in it.
@@ -34,13 +40,13 @@ def read_batch(
     """
     names, numbers = tuple(teachers), [int(number) for number in samples]
     try:
-        loaded = stream.read_many(numbers, names)
+        loaded = stream.read_many(numbers, names, buffers)
     except GeoLangBindError:
         if not max_skipped:
             raise
     else:
         try:
-            return collate(loaded), ()
+            return collate(loaded, buffers), ()
         except GeoLangBindError:
             wrong = [found for found in (_try(stream, number, names) for number in numbers) if isinstance(found, Problem)]
             if not wrong:  # each is good, but they do not belong together

@@ -25,10 +25,11 @@ from geolangbind.data.batch import collate
 from geolangbind.data.buffers import Buffers
 from geolangbind.data.decode import decode_features
 from geolangbind.data.faults import Problem
-from geolangbind.data.index import FeatureRecord, ShardRecord, load_index
+from geolangbind.data.index import FeatureRecord, Index, ShardRecord, load_index
 from geolangbind.data.remote import RemoteFolder
 from geolangbind.data.shards import Stream, open_folder, read_member
 from geolangbind.errors import GeoLangBindError
+from geolangbind.sensors import add_sensor
 
 Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
 """Wraps the shards to go through, to show how far the check is; `rich.progress.track` is one."""
@@ -76,7 +77,7 @@ def verify(folder: Path | str | RemoteFolder, progress: Progress | None = None, 
     """
     folder = open_folder(folder)
     index = load_index(folder)
-    problems = [problem for found in _check_all(folder, index.shards, progress, min(workers, len(index.shards))) for problem in found]
+    problems = [problem for found in _check_all(folder, index, progress, min(workers, len(index.shards))) for problem in found]
     if isinstance(folder, Path):
         listed = {shard.file for shard in index.shards} | {f.file for shard in index.shards for f in shard.features.values()}
         strays = sorted(path.name for path in folder.glob("*.tar") if path.name not in listed)
@@ -102,17 +103,23 @@ def render_report(report: Report) -> Table:
     return table
 
 
-def _check_all(
-    folder: Path | RemoteFolder, shards: Sequence[ShardRecord], progress: Progress | None, workers: int
-) -> Iterator[list[Problem]]:
+def _check_all(folder: Path | RemoteFolder, index: Index, progress: Progress | None, workers: int) -> Iterator[list[Problem]]:
     """Findings of each shard, in order."""
-    check, shown = partial(_check_one, folder), (progress or iter)(shards)
+    check, shown = partial(_check_one, folder), (progress or iter)(index.shards)
+    own_sensors = tuple(index.own_sensors.values())
     if workers <= 1:
+        _bring_along(own_sensors)
         yield from map(check, shown)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for _, found in zip(shown, pool.map(check, shards), strict=True):
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_bring_along, initargs=(own_sensors,)) as pool:
+        for _, found in zip(shown, pool.map(check, index.shards), strict=True):
             yield found
+
+
+def _bring_along(own_sensors: Iterable[str]) -> None:
+    for text in own_sensors:
+        add_sensor(text)
 
 
 def _check_one(folder: Path | RemoteFolder, shard: ShardRecord) -> list[Problem]:

@@ -1,5 +1,9 @@
 import io
 import pickle
+import struct
+import tracemalloc
+import warnings
+import zlib
 from contextlib import suppress
 
 import numpy as np
@@ -8,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
 
-from geolangbind.data.decode import decode_features, decode_image, decode_mask, encode_features, encode_image, encode_mask
+from geolangbind.data.decode import MAX_VALUES, decode_features, decode_image, decode_mask, encode_features, encode_image, encode_mask
 from geolangbind.errors import DataError
 
 DTYPES = ["u1", "i2", "<u2", ">u2", "i4", "f4", ">f4", "f8"]
@@ -134,3 +140,47 @@ def test_headers_read_before_do_not_hide_other_bytes():
     swapped = first.replace(b"'<u2'", b"'>u2'")
     assert decode_image(swapped, "npy")[0, 0, 0] == 256
     assert decode_image(memoryview(bytearray(first)).toreadonly(), "npy").flags.writeable is False
+
+
+def _png_claiming(width, height):
+    """A PNG of one pixel whose header says another size."""
+    data = bytearray(encode_image(np.zeros((3, 1, 1), np.uint8), "png"))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def _sparse_tif(side):
+    """A real GeoTIFF of side x side zeros in a few hundred bytes."""
+    options = {"driver": "GTiff", "count": 1, "dtype": "uint8", "width": side, "height": side, "tiled": True, "SPARSE_OK": True}
+    with MemoryFile() as memory:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            memory.open(**options, blockxsize=4096, blockysize=4096).close()
+        return bytes(memory.read())
+
+
+@pytest.mark.parametrize("encoding", ["png", "tif"])
+def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(encoding):
+    data = _png_claiming(40_000, 40_000) if encoding == "png" else _sparse_tif(40_000)
+    assert len(data) < 10_000
+    tracemalloc.start()
+    with pytest.raises(DataError, match=f"image claims more than {89478485 if encoding == 'png' else MAX_VALUES} "):
+        decode_image(data, encoding)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def test_the_limit_counts_values_and_long_thin_or_tiny_images_pass():
+    for side, what in ((9459, "truncated"), (9460, "claims more than")):  # 3 x 9459 x 9459 is just below 2**28
+        with pytest.raises(DataError, match=what):
+            decode_image(_png_claiming(side, side), "png")
+    line = np.arange(40_000, dtype=np.uint16)[None, None]
+    for encoding in ("npy", "tif"):
+        np.testing.assert_array_equal(decode_image(encode_image(line, encoding), encoding), line)
+    for encoding in ("npy", "tif", "png", "jpg"):
+        assert decode_image(encode_image(np.full((1, 1, 1), 7, np.uint8), encoding), encoding).tolist() == [[[7]]]
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<u2", "fortran_order": False, "shape": (-1,)})
+    with pytest.raises(DataError, match=r"impossible shape \(-1,\)"):
+        decode_image(buffer.getvalue() + bytes(8), "npy")

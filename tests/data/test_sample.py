@@ -104,3 +104,29 @@ def test_unusable_samples_are_refused(change, words):
     parts = {"key": "a", "image": np.zeros((2, 4, 4), np.float32), "meta": SampleMeta(**PLAIN)}
     with pytest.raises(DataError, match=words):
         Sample(**{**parts, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sensor": ["naip"]}, "'sensor' must be a string"),
+        ({"licence": 3}, "'licence' must be a string"),
+        ({"captions": ["\ud800"]}, "surrogates not allowed"),
+        ({"captions": "a barn"}, "'captions' must be a list of strings"),
+        ({"bbox_wgs84": [0, 1, 2, float("nan")]}, "four finite numbers"),
+        ({"boxes": [{"xyxy": [0, 1, 2, float("inf")], "text": "a"}]}, "four finite numbers"),
+        ({"scale": 10**400}, "too large"),
+        ({"labels": 3}, "cannot be read"),
+    ],
+)
+def test_json_of_the_wrong_types_is_one_line(change, words):
+    told = {**json.loads(SampleMeta(**PLAIN).to_json()), **change}
+    with pytest.raises(DataError, match=words) as caught:
+        SampleMeta.from_json(json.dumps(told).encode())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"null", b"[]", b"{}", b""])
+def test_what_is_no_object_is_one_line(data):
+    with pytest.raises(DataError, match="json"):
+        SampleMeta.from_json(data)

@@ -4,6 +4,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from geolangbind.data.faults import Faults
 from geolangbind.data.shards import ShardSet
 from geolangbind.data.stream import stream_tars
 from geolangbind.errors import DataError
@@ -66,3 +67,29 @@ def test_missing_cut_off_and_foreign_tars_are_named(folder, tmp_path):
         tar.addfile(item, io.BytesIO(b"hi"))
     with pytest.raises(DataError, match=r"foreign\.tar, key a: needs an image"):
         list(stream_tars([str(foreign)]))
+
+
+def test_damage_is_left_out_and_counted_on_demand(folder):
+    """A header of s0001, the json of s0003 and the end of the tar are damaged; all others come back as the index reads them."""
+    path = folder / "msi-000000.tar"
+    (stream,) = ShardSet.open(folder).select(modalities=["msi"])
+    expected = {key: stream.read(number) for number, key in enumerate(("s0000", "s0001", "s0002", "s0003", "s0004"))}
+    members = stream.shards[0].members
+    data = bytearray(path.read_bytes())
+    data[int(members["image.npy"][1, 0]) - 500] ^= 1
+    offset, size, _ = members["json"][3].tolist()
+    data[offset : offset + size] = b"\xe9" * size
+    path.write_bytes(data[: int(members["json"][4, 0]) + 512])
+    faults = Faults("skip")
+    found = list(stream_tars([str(folder / "nowhere.tar"), str(path)], faults=faults))
+    assert [sample.key for sample in found] == ["s0000", "s0002", "s0004"]
+    for sample in found:
+        np.testing.assert_array_equal(sample.image, expected[sample.key].image)
+        assert sample.meta == expected[sample.key].meta
+    assert [(problem.shard.rsplit("/", 1)[-1], problem.key) for problem in faults.found] == [
+        ("nowhere.tar", None), ("msi-000000.tar", None), ("msi-000000.tar", "s0001"), ("msi-000000.tar", "s0003"), ("msi-000000.tar", None)
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"msi-000000\.tar: the tar header at byte \d+ is damaged"):
+        list(stream_tars([str(path)]))
+    with pytest.raises(DataError, match="more than 2 bad samples"):
+        list(stream_tars([str(path)], faults=Faults("skip", most=2)))

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -159,3 +160,10 @@ def test_many_small_pieces_and_several_processes_find_the_same(folder, monkeypat
     assert verify(folder, workers=2) == alone
     monkeypatch.setattr(verify_module, "_PIECE_BYTES", 100)  # less than a member, less than a sample
     assert verify(folder) == alone
+
+
+def test_a_pipe_in_the_place_of_a_tar_is_not_waited_for(folder):
+    (folder / "sar-000000.tar").unlink()
+    os.mkfifo(folder / "sar-000000.tar")
+    (problem,) = verify(folder).problems
+    assert str(problem).startswith("sar-000000.tar: is no file")

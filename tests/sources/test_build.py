@@ -223,7 +223,10 @@ def test_some_channels_of_a_file_and_several_files_of_one_image(card, tif, tmp_p
     image = np.random.default_rng(0).integers(1, 255, (5, 6, 7), dtype=np.uint8)
     tif("five.tif", image)
     views = {
-        "rgb": {"sensor": "aerial-rgb", "bands": ["R", "G", "B"], "from": {"files": "five.tif", "channels": ["R", "G", "B", "N", "height"]}},
+        "rgb": {
+            "sensor": "aerial-rgb", "bands": ["R", "G", "B"],
+            "from": {"files": "five.tif", "channels": ["R", "G", "B", "N", "height"]},
+        },
         "msi": {
             "sensor": "sentinel-2-l2a", "bands": ["B04", "B03", "B02", "B08", "B11"], "unit": "reflectance", "scale": 0.004, "offset": 0,
             "from": {"files": "a.tif", "stack": ["b.tif"]},

@@ -22,7 +22,8 @@ from geolangbind.sources.record import Record
 Row = Mapping[str, Any]
 
 _OPTIONS = (
-    "image", "items", "columns", "delimiter", "quoting", "place", "captions", "class", "class_names", "split", "tags", "mask", "stack", "where",
+    "image", "items", "columns", "delimiter", "quoting", "place", "captions", "class", "class_names", "split", "tags", "mask", "stack",
+    "where",
 )  # fmt: skip
 
 
@@ -111,8 +112,10 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
                 return
             csv.field_size_limit(2**31 - 1)  # long captions
             delimiter = text_option(place, "delimiter") or ("\t" if path.suffix == ".tsv" else ",")
-            quoting = csv.QUOTE_NONE if text_option(place, "quoting") == "none" else csv.QUOTE_MINIMAL
-            yield from csv.DictReader(file, fieldnames=texts_option(place, "columns") or None, delimiter=delimiter, quoting=quoting)
+            quotes = None if text_option(place, "quoting") == "none" else '"'
+            how = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+            columns = texts_option(place, "columns") or None
+            yield from csv.DictReader(file, fieldnames=columns, delimiter=delimiter, quotechar=quotes, quoting=how)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError, csv.Error, RecursionError) as error:
