@@ -189,6 +189,8 @@ def load_index(folder: Path | RemoteFolder) -> Index:
         document = json.loads(text.decode("utf-8"))
         if document["format"] != _FORMAT or document["version"] > _VERSION:
             raise DataError(f"{path}: format {document['format']} version {document['version']}; this release reads {_FORMAT} {_VERSION}")
+        if not isinstance(document["provenance"], dict):
+            raise TypeError(f"provenance is {document['provenance']!r}")
         index = Index(tuple(shard_from_json(raw) for raw in document["shards"]), document["provenance"])
         fingerprint = document["fingerprint"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, UnitError) as error:

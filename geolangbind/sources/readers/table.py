@@ -112,10 +112,10 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
                 return
             csv.field_size_limit(2**31 - 1)  # long captions
             delimiter = text_option(place, "delimiter") or ("\t" if path.suffix == ".tsv" else ",")
-            quotes = None if text_option(place, "quoting") == "none" else '"'
-            how = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-            columns = texts_option(place, "columns") or None
-            yield from csv.DictReader(file, fieldnames=columns, delimiter=delimiter, quotechar=quotes, quoting=how)
+            dialect: dict[str, Any] = {"delimiter": delimiter}
+            if text_option(place, "quoting") == "none":
+                dialect |= {"quoting": csv.QUOTE_NONE, "quotechar": None}
+            yield from csv.DictReader(file, texts_option(place, "columns") or None, **dialect)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError, csv.Error, RecursionError) as error:
