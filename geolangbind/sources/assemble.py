@@ -103,8 +103,9 @@ def _captions(
     card: Card, view: View, opened: Opened, chip: Chip, record: Record, key: str, stored: Stored, joined: JoinedCaptions | None
 ) -> tuple[Caption, ...]:
     """Captions joined from elsewhere first, then those of the card's rules."""
+    sensor = get_sensor(view.sensor)
     facts = Facts(
-        modality=modality_of(get_sensor(view.sensor), stored.unit),
+        modality=modality_of(sensor, stored.unit),
         classes=tuple(card.words(name) for name in opened.classes),
         boxes=tuple(Box(box.xyxy, card.words(box.text)) for box in chip.boxes),
         mask=chip.mask,
@@ -112,6 +113,7 @@ def _captions(
         tags=record.tags,
         shape=(chip.image.shape[1], chip.image.shape[2]),
         gsd_m=chip.gsd_m,
+        carrier=sensor.carrier,
     )
     found = [] if joined is None else list(joined.get(key))
     for rule in card.captions:
