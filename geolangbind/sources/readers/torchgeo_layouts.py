@@ -1,0 +1,124 @@
+"""What the samples of each supported torchgeo dataset are, read from its public attributes: files, labels, captions, boxes.
+
+torchgeo knows a dataset's layout and splits; its tensors are not used, because many of its classes change what they load (UCMerced resizes,
+BigEarthNet and EuroSAT cast to int32 or float32, MMFlood reprojects and fills). The files it lists are read instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from geolangbind.captions import Caption
+from geolangbind.errors import SettingsError
+from geolangbind.sources.readers.checks import read_json
+from geolangbind.sources.readers.voc import read_annotation
+from geolangbind.sources.record import Record
+
+
+def _class_folders(dataset: Any) -> list[Record]:
+    return [Record(Path(path).stem, Path(path), classes=(dataset.classes[number],)) for path, number in dataset.imgs]
+
+
+def _million_aid(dataset: Any) -> list[Record]:
+    return [Record(Path(row["image"]).stem, Path(row["image"]), classes=tuple(row["label"])) for row in dataset.files]
+
+
+def _skyscript(dataset: Any) -> list[Record]:
+    source = f"given:{dataset.caption_files[dataset.split]}"
+    rows = dataset.captions.iloc[:, :2].itertuples(index=False, name=None)
+    return [Record(Path(path).stem, Path(dataset.root, path), captions=(Caption(str(text), source),)) for path, text in rows]
+
+
+def _mmflood(dataset: Any) -> list[Record]:
+    masks = {Path(path).name: Path(path) for path in dataset.mask.files}
+    return [Record(Path(path).stem, Path(path), mask=masks.get(Path(path).name)) for path in dataset.image.files]
+
+
+def _mask_files(dataset: Any) -> list[Record]:
+    return [
+        Record(Path(row["image"]).stem, Path(row["image"]), mask=Path(row["mask"]) if "mask" in row else None) for row in dataset.files
+    ]
+
+
+def _bigearthnet(dataset: Any) -> list[Record]:
+    """Folders of bands. The place is the Sentinel-2 patch for both sensors, so that their views pair."""
+    _one_sensor(dataset)
+    names = dataset.class_sets[43]
+    found = []
+    for folders in dataset.folders:
+        labels = next(Path(folders[dataset.bands]).glob("*.json"), None)
+        classes = () if labels is None else tuple(read_json(labels)["labels"])
+        if dataset.num_classes == 19:
+            fewer = [dataset.label_converter.get(names.index(name)) for name in classes]
+            classes = tuple(dataset.class_sets[19][number] for number in sorted({number for number in fewer if number is not None}))
+        found.append(Record(Path(folders["s2"]).name, Path(folders[dataset.bands]), classes=classes))
+    return found
+
+
+def _bigearthnet_v2(dataset: Any) -> list[Record]:
+    """As `_bigearthnet`. The reference maps hold CORINE codes above 255 and are left out."""
+    _one_sensor(dataset)
+    folder = Path(dataset.root, dataset.dir_file_names[dataset.bands])
+    found = []
+    for row in dataset.metadata_df.itertuples():
+        patch, cut = (row.patch_id, 2) if dataset.bands == "s2" else (row.s1_name, 3)
+        found.append(Record(row.patch_id, folder / patch.rsplit("_", cut)[0] / patch, classes=tuple(row.labels)))
+    return found
+
+
+def _one_sensor(dataset: Any) -> None:
+    if dataset.bands == "all":
+        raise SettingsError(f"torchgeo {type(dataset).__name__}: a view shows one sensor; say 'options: {{bands: s1}}' or s2")
+
+
+def _dior(dataset: Any) -> list[Record]:
+    """The test split of the published files has no boxes."""
+    found = []
+    for row in dataset.sample_df.itertuples():
+        annotation = Path(dataset.root, str(row.label_path)) if isinstance(row.label_path, str) else None
+        boxes = read_annotation(annotation, {})[1] if annotation is not None and annotation.is_file() else ()
+        found.append(Record(Path(row.image_path).stem, Path(dataset.root, row.image_path), boxes=boxes))
+    return found
+
+
+def _so2sat(dataset: Any) -> list[Record]:
+    import h5py
+
+    with h5py.File(dataset.fn) as file:
+        labels = file["label"][:].argmax(axis=1)
+    stem = Path(dataset.fn).stem
+    return [Record(f"{stem}-{number}", Path(dataset.fn), classes=(dataset.classes[label],)) for number, label in enumerate(labels)]
+
+
+LAYOUTS: Mapping[str, Callable[[Any], list[Record]]] = {
+    "BigEarthNet": _bigearthnet,
+    "BigEarthNetV2": _bigearthnet_v2,
+    "DIOR": _dior,
+    "EuroSAT": _class_folders,
+    "EuroSAT100": _class_folders,
+    "EuroSATSpatial": _class_folders,
+    "LoveDA": _mask_files,
+    "MMFlood": _mmflood,
+    "MillionAID": _million_aid,
+    "PatternNet": _class_folders,
+    "Potsdam2D": _mask_files,
+    "RESISC45": _class_folders,
+    "SkyScript": _skyscript,
+    "So2Sat": _so2sat,
+    "UCMerced": _class_folders,
+    "Vaihingen2D": _mask_files,
+}
+"""The classes of torchgeo.datasets that cards may name."""
+
+CHANNELS: Mapping[str, tuple[str, ...]] = {
+    "EuroSAT": ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A"),
+    "MMFlood": ("VV", "VH"),
+    "Potsdam2D": ("red", "green", "blue", "nir"),
+    "Vaihingen2D": ("nir", "red", "green"),
+}
+"""What the channels of the files are, where a view may want some of them. EuroSAT100 and EuroSATSpatial are as EuroSAT."""
+
+COLOUR_MASKS = ("Potsdam2D", "Vaihingen2D")
+"""Datasets whose masks are pictures: a colour of `colormap` for each class."""
