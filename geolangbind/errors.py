@@ -28,5 +28,9 @@ class DataError(GeoLangBindError):
     """A raster, shard or sample cannot be used as it is."""
 
 
+class NoValidPixelError(DataError):
+    """An image, or a window of it, holds no data at all."""
+
+
 class CheckpointError(GeoLangBindError):
     """A model folder or weights file is missing, incomplete or of another architecture."""

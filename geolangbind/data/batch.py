@@ -33,7 +33,7 @@ class Batch:
         bands: band names, length C.
         unit: canonical unit, see `units.to_canonical`.
         modality: rgb, sar, msi, hsi, ir or dem.
-        gsd_m: ground sampling distance in metres, per sample.
+        gsd_m: ground sampling distance in metres per sample, None where unknown.
         keys: sample keys.
         captions: all captions of each sample.
         labels: by task, one JSON value per sample (None where it has none).
@@ -51,7 +51,7 @@ class Batch:
     bands: tuple[str, ...]
     unit: Unit
     modality: str
-    gsd_m: tuple[float, ...]
+    gsd_m: tuple[float | None, ...]
     keys: tuple[str, ...]
     captions: tuple[tuple[str, ...], ...]
     labels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)

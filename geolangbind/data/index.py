@@ -155,7 +155,7 @@ def save_index(folder: Path, index: Index) -> None:
         "version": _VERSION,
         "fingerprint": index.fingerprint,
         "provenance": dict(index.provenance),
-        "shards": [_shard_to_json(shard) for shard in index.shards],
+        "shards": [shard_to_json(shard) for shard in index.shards],
     }
     final, temporary = folder / INDEX_NAME, folder / f".{INDEX_NAME}.{os.getpid()}.tmp"
     try:
@@ -182,7 +182,7 @@ def load_index(folder: Path | RemoteFolder) -> Index:
         document = json.loads(text.decode("utf-8"))
         if document["format"] != _FORMAT or document["version"] > _VERSION:
             raise DataError(f"{path}: format {document['format']} version {document['version']}; this release reads {_FORMAT} {_VERSION}")
-        index = Index(tuple(_shard_from_json(raw) for raw in document["shards"]), document["provenance"])
+        index = Index(tuple(shard_from_json(raw) for raw in document["shards"]), document["provenance"])
         fingerprint = document["fingerprint"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); restore it or write the shards again") from None
@@ -191,7 +191,8 @@ def load_index(folder: Path | RemoteFolder) -> Index:
     return index
 
 
-def _shard_to_json(shard: ShardRecord) -> dict[str, Any]:
+def shard_to_json(shard: ShardRecord) -> dict[str, Any]:
+    """Return a shard's entry of `index.json`."""
     layout = {name: getattr(shard.layout, name) for name in Layout.__dataclass_fields__}
     features = {
         teacher: {
@@ -207,7 +208,12 @@ def _shard_to_json(shard: ShardRecord) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shard_from_json(raw: dict[str, Any]) -> ShardRecord:
+def shard_from_json(raw: dict[str, Any]) -> ShardRecord:
+    """Read what `shard_to_json` returned.
+
+    Raises:
+        ValueError: an entry that cannot be (also KeyError, TypeError, AttributeError, UnitError).
+    """
     layout = raw["layout"]
     fields = {**layout, "bands": tuple(layout["bands"]), "unit": Unit.parse(layout["unit"]), "shape": tuple(layout["shape"])}
     keys = tuple(raw["keys"])

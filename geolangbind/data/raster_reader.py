@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,7 +22,7 @@ from geolangbind.data.raster_checks import check_guarded, check_plausible
 from geolangbind.data.raster_grid import PixelWindow, bounds_wgs84, tile_windows
 from geolangbind.data.raster_source import opened
 from geolangbind.data.raster_units import Calibration
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, NoValidPixelError
 from geolangbind.sensors import Band, ChannelSet, Sensor, Unit, channel_set
 from geolangbind.sensors.units import to_canonical
 
@@ -57,6 +58,28 @@ class Raster:
     path: Path
     notes: tuple[str, ...]
     window: PixelWindow
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pixels as a shard keeps them: physical value = image * scale + offset, in `unit`.
+
+    Attributes:
+        image: (C, H, W), the file's own numbers where one scale, offset and no-data number says what all of them mean, else float32 in
+            canonical units.
+        unit: unit after scale and offset.
+        scale: see above.
+        offset: see above.
+        nodata: number without data (NaN allowed), None where all pixels are valid by definition.
+        bounds_wgs84: west, south, east, north in degrees, or None.
+    """
+
+    image: NDArray[Any]
+    unit: Unit
+    scale: float
+    offset: float
+    nodata: float | None
+    bounds_wgs84: Bounds | None
 
 
 @dataclass(frozen=True)
@@ -105,12 +128,39 @@ class RasterReader:
             UnitError: the values cannot be in their unit.
         """
         area = (0, 0, self.width, self.height) if window is None else window
+        image, valid = self._checked(area)
+        return self._converted(image.astype(np.float32), valid, area)
+
+    def read_stored(self, window: PixelWindow | None = None) -> Stored:
+        """Read the raster, or a window of it, for a shard; checked as `read` checks it, and with its failures."""
+        area = (0, 0, self.width, self.height) if window is None else window
+        image, valid = self._checked(area)
+        raster = self._converted(image.astype(np.float32), valid.copy(), area)
+        if not self._one_rule or (self.nodata[0] is not None and not np.isfinite(image).all()):
+            raster.image[:, ~raster.valid] = np.nan
+            return Stored(raster.image, raster.unit, 1.0, 0.0, math.nan, raster.bounds_wgs84)
+        rule, nodata = self.calibrations[0], self.nodata[0]
+        if nodata is None and image.dtype.kind == "f":
+            nodata = math.nan
+        return Stored(image, rule.unit, rule.scale, rule.offset, nodata, raster.bounds_wgs84)
+
+    @property
+    def _one_rule(self) -> bool:
+        """Whether one scale, offset and no-data number says what the stored numbers of all channels mean."""
+        alike = len(set(self.calibrations)) == 1 and len(set(self.nodata)) == 1 and self.calibrations[0].thermal is None
+        return alike and not self._resampled and not any(layer.source.has_mask for layer in self.layers)
+
+    @property
+    def _resampled(self) -> bool:
+        return any((layer.source.width, layer.source.height) != (self.width, self.height) for layer in self.layers)
+
+    def _checked(self, area: PixelWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         self._check_window(area)
         image, valid = self._stored(area)
         if not valid.any():
-            place = "" if window is None else f" in window {window}"
-            raise DataError(f"{self.path}: has no valid pixel{place}{self._empty_bands(image)}")
-        return self._converted(image, valid, area)
+            place = "" if area == (0, 0, self.width, self.height) else f" in window {area}"
+            raise NoValidPixelError(f"{self.path}: has no valid pixel{place}{self._empty_bands(image)}")
+        return image, valid
 
     def windows(self, size_px: int, overlap_px: int = 0) -> Iterator[Raster]:
         """Yield square windows row by row, reading each when asked for, so that memory holds one window.
@@ -128,9 +178,9 @@ class RasterReader:
             image, valid = self._stored(area)
             if valid.any():
                 found = True
-                yield self._converted(image, valid, area)
+                yield self._converted(image.astype(np.float32), valid, area)
         if not found:
-            raise DataError(f"{self.path}: has no valid pixel")
+            raise NoValidPixelError(f"{self.path}: has no valid pixel")
 
     def _converted(self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow) -> Raster:
         """Turn stored numbers (C, H, W), changed in place, into a `Raster`."""
@@ -139,7 +189,7 @@ class RasterReader:
             channel[...] = calibration.apply(channel)
         valid &= np.isfinite(image).all(axis=0)
         if not valid.any():
-            raise DataError(f"{self.path}: has no valid pixel in window {area} after conversion to {self.calibrations[0].unit}")
+            raise NoValidPixelError(f"{self.path}: has no valid pixel in window {area} after conversion to {self.calibrations[0].unit}")
         image[:, ~valid] = 0
         check_plausible(image[:, valid], self.calibrations[0].unit, self.path)
         canonical, unit = to_canonical(image, self.calibrations[0].unit)
@@ -158,10 +208,11 @@ class RasterReader:
             window=area,
         )
 
-    def _stored(self, area: PixelWindow) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the stored numbers (C, H, W) float32 of a window and the mask (H, W) of pixels valid in all channels."""
+    def _stored(self, area: PixelWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the numbers (C, H, W) of a window in a type that holds those of all files, and which pixels (H, W) are valid in all."""
         column, row, width, height = area
-        image = np.empty((len(self.layers), height, width), np.float32)
+        dtypes = [layer.source.dtype for layer in self.layers] + ["float32"] * self._resampled
+        image = np.empty((len(self.layers), height, width), np.result_type(*dtypes))
         valid = np.ones((height, width), bool)
         order = sorted(range(len(self.layers)), key=lambda number: str(self.layers[number].source.path))
         for path, group in groupby(order, key=lambda number: self.layers[number].source.path):
@@ -196,7 +247,7 @@ class RasterReader:
                 f"{self.path}: window {area} (column, row, width, height) does not lie in its {self.width} x {self.height} pixels"
             )
 
-    def _empty_bands(self, image: NDArray[np.float32]) -> str:
+    def _empty_bands(self, image: NDArray[Any]) -> str:
         empty = [
             layer.band.name
             for layer, channel, nodata in zip(self.layers, image, self.nodata, strict=True)

@@ -38,14 +38,16 @@ class SampleMeta:
         sensor: name of the sensor record.
         bands: band names, in the order of the image's channels.
         unit: unit after scale and offset; never `dn`.
-        gsd_m: ground sampling distance of the stored pixels in metres.
+        gsd_m: ground sampling distance of the stored pixels in metres; None where nobody knows.
         captions: one or more sentences about the image.
+        caption_sources: what made each caption (see `geolangbind.captions.Caption`); empty where that was not recorded.
         scale: see above.
         offset: see above.
         nodata: stored number that stands for "nothing measured here" (NaN allowed); None where every pixel counts.
         bbox_wgs84: west, south, east, north in degrees.
         datetime: acquisition time, ISO 8601.
-        labels: JSON values by task name (`{"scene": "harbour"}`).
+        split: train, validation or test, as the source of the sample says.
+        labels: JSON values by task name (`{"scene_class": "harbour"}`).
         boxes: region phrases.
         source: where the image comes from.
         licence: the terms it comes under.
@@ -54,13 +56,15 @@ class SampleMeta:
     sensor: str
     bands: tuple[str, ...]
     unit: Unit
-    gsd_m: float
+    gsd_m: float | None
     captions: tuple[str, ...]
+    caption_sources: tuple[str, ...] = ()
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
     bbox_wgs84: tuple[float, float, float, float] | None = None
     datetime: str | None = None
+    split: str | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()
     source: str | None = None
@@ -71,10 +75,12 @@ class SampleMeta:
             raise DataError(f"bands must be named, each once; got {list(self.bands)}")
         if self.unit is Unit.DN:
             raise UnitError("a shard holds no bare digital numbers; set scale, offset and the unit they lead to")
-        if not (math.isfinite(self.gsd_m) and self.gsd_m > 0):
+        if self.gsd_m is not None and not (math.isfinite(self.gsd_m) and self.gsd_m > 0):
             raise DataError(f"gsd_m must be a positive number of metres, got {self.gsd_m}")
         if not (math.isfinite(self.scale) and math.isfinite(self.offset) and self.scale != 0):
             raise DataError(f"scale and offset must be finite and scale not 0, got {self.scale} and {self.offset}")
+        if self.caption_sources and len(self.caption_sources) != len(self.captions):
+            raise DataError(f"{len(self.captions)} captions but {len(self.caption_sources)} sources of them")
 
     def to_json(self) -> bytes:
         """Return the `<key>.json` member: fields that are set, in the order of the class.
@@ -87,7 +93,7 @@ class SampleMeta:
         fields["labels"] = dict(self.labels)
         if self.nodata is not None and math.isnan(self.nodata):
             fields["nodata"] = "nan"  # JSON has no NaN
-        kept = {name: value for name, value in fields.items() if value is not None and value not in ([], {})}
+        kept = {name: value for name, value in fields.items() if value is not None and (value not in ([], {}, ()) or name == "captions")}
         try:
             return json.dumps(kept, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
@@ -107,6 +113,8 @@ class SampleMeta:
             known["unit"] = Unit.parse(raw["unit"])
             for name in ("bands", "captions"):
                 known[name] = _strings(name, raw[name])
+            known["caption_sources"] = _strings("caption_sources", raw.get("caption_sources", []))
+            known.setdefault("gsd_m", None)
             for name in ("gsd_m", "scale", "offset", "nodata"):
                 if raw.get(name) is not None:
                     known[name] = float(raw[name])
@@ -131,6 +139,7 @@ class Sample:
         meta: what the pixels mean.
         mask: uint8 (H, W), class per pixel, or None.
         encoding: how the image is stored. `png` and `jpg` hold 8-bit pictures of 1 or 3 channels only.
+        stored: the image's bytes in that encoding where they exist already, so that a JPEG is not compressed twice.
         features: fp16 patch features (N, D) by teacher, only on samples read from shards.
     """
 
@@ -139,6 +148,7 @@ class Sample:
     meta: SampleMeta
     mask: NDArray[np.uint8] | None = None
     encoding: Encoding = "npy"
+    stored: bytes | None = None
     features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

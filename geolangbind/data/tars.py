@@ -30,6 +30,11 @@ class PendingTar:
         self.keys.append(key)
         self.checks.update({f"{key}.{extension}": zlib.crc32(data) for extension, data in members.items()})
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
     def seal(self) -> tuple[str, int, dict[str, tuple[int, int, int]]]:
         """Close the tar. Returns its SHA-256, its size, and offset, size, CRC-32 by member name."""
         self._tar.close()

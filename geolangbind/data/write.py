@@ -24,23 +24,37 @@ from geolangbind.sensors import get_sensor, modality_of
 Existing = Literal["refuse", "append", "overwrite"]
 
 
-class _Shard:
-    """A shard being written: checks that every sample has the layout of the first."""
+class PendingShard:
+    """A shard being written under a temporary name: checks that every sample has the same layout."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: Layout | None = None) -> None:
+        """Begin the shard; without a layout the first sample sets it."""
         self.tar = PendingTar(path)
-        self.layout: Layout | None = None
-        self.gsds_m: set[float] = set()
+        self.layout = layout
+        self.gsds_m: set[float | None] = set()
 
     def add(self, sample: Sample) -> None:
+        """Append a sample.
+
+        Raises:
+            DataError: its layout differs, or its key is used twice.
+        """
+        if f"{sample.key}.json" in self.tar.checks:
+            raise DataError(f"shard {self.tar.path}: key '{sample.key}' is used twice")
         self.layout = _check(sample, self.layout, self.tar.path.name)
-        members = {f"image.{sample.encoding}": encode_image(sample.image, sample.encoding), "json": sample.meta.to_json()}
+        image = encode_image(sample.image, sample.encoding) if sample.stored is None else sample.stored
+        members = {f"image.{sample.encoding}": image, "json": sample.meta.to_json()}
         if sample.mask is not None:
             members["mask.png"] = encode_mask(sample.mask)
         self.tar.add(sample.key, members)
         self.gsds_m.add(sample.meta.gsd_m)
 
     def seal(self) -> ShardRecord:
+        """Close the tar and return its record; `place` then gives it its name.
+
+        Raises:
+            DataError: it has no sample.
+        """
         if self.layout is None:
             raise DataError(f"shard {self.tar.path} would be empty; give it at least one sample")
         sha256, n_bytes, found = self.tar.seal()
@@ -48,6 +62,14 @@ class _Shard:
         tables = {e: np.array([found[f"{key}.{e}"] for key in keys], dtype=np.int64) for e in self.layout.extensions}
         gsd_m = next(iter(self.gsds_m)) if len(self.gsds_m) == 1 else None
         return ShardRecord(self.tar.path.name, sha256, n_bytes, self.layout, gsd_m, keys, tables)
+
+    def place(self) -> None:
+        """Give the sealed shard its final name."""
+        self.tar.place()
+
+    def discard(self) -> None:
+        """Delete what is left under the temporary name; harmless after `place`."""
+        self.tar.discard()
 
 
 def write_shard(path: Path | str, samples: Iterable[Sample]) -> ShardRecord:
@@ -65,17 +87,15 @@ def write_shard(path: Path | str, samples: Iterable[Sample]) -> ShardRecord:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shard = _Shard(path)
+    shard = PendingShard(path)
     try:
         for sample in samples:
-            if f"{sample.key}.json" in shard.tar.checks:
-                raise DataError(f"shard {path}: key '{sample.key}' is used twice")
             shard.add(sample)
         record = shard.seal()
-        shard.tar.place()
+        shard.place()
         return record
     finally:
-        shard.tar.discard()
+        shard.discard()
 
 
 def write_index(
@@ -133,8 +153,8 @@ class ShardWriter:
         old = _old_index(self.folder, existing)
         self._taken = {record.file for record in old.shards} if existing == "append" else set()
         self._keys: set[tuple[str, str]] = set()
-        self._open: dict[str, _Shard] = {}
-        self._sealed: list[tuple[_Shard, ShardRecord]] = []
+        self._open: dict[str, PendingShard] = {}
+        self._sealed: list[tuple[PendingShard, ShardRecord]] = []
 
     def write(self, sample: Sample, prefix: str | None = None) -> None:
         """Add one sample.
@@ -158,7 +178,7 @@ class ShardWriter:
         else:
             layout = None
         if shard is None:
-            shard = self._open[prefix] = _Shard(self.folder / self._next_name(prefix))
+            shard = self._open[prefix] = PendingShard(self.folder / self._next_name(prefix))
             shard.layout = layout  # later shards of a stream keep its layout
         shard.add(sample)
         self._keys.add((prefix, sample.key))
@@ -175,7 +195,7 @@ class ShardWriter:
                 old, new = _merge(self.folder, [record for _, record in self._sealed], self.provenance, self.existing)
                 for shard, _ in self._sealed:
                     placed.append(shard.tar.path)
-                    shard.tar.place()
+                    shard.place()
                 save_index(self.folder, new)
                 placed = []
                 _delete_unlisted(self.folder, old, new)
@@ -183,7 +203,7 @@ class ShardWriter:
             for path in placed:
                 path.unlink(missing_ok=True)
             for shard in (*self._open.values(), *(shard for shard, _ in self._sealed)):
-                shard.tar.discard()
+                shard.discard()
 
     def _next_name(self, prefix: str) -> str:
         number = 0
@@ -191,6 +211,20 @@ class ShardWriter:
             number += 1
         self._taken.add(name)
         return name
+
+
+def layout_of(sample: Sample) -> Layout:
+    """Return the layout of a sample.
+
+    Raises:
+        DataError: its bands are not named as the sensor's record names them.
+        SensorError: the sensor or a band is unknown.
+    """
+    sensor = get_sensor(sample.meta.sensor)
+    bands = tuple(band.name for band in sensor.select(bands=list(sample.meta.bands)))
+    if bands != sample.meta.bands:
+        raise DataError(f"sample {sample.key}: name bands as the sensor's record does: {list(bands)}, not {list(sample.meta.bands)}")
+    return Layout.of(sample, modality_of(sensor, sample.meta.unit))
 
 
 def _check(sample: Sample, layout: Layout | None, where: str) -> Layout:
@@ -201,11 +235,7 @@ def _check(sample: Sample, layout: Layout | None, where: str) -> Layout:
             differences = "; ".join(f"{name} {getattr(found, name)} instead of {getattr(layout, name)}" for name in names)
             raise DataError(f"sample {sample.key} does not fit shard {where}: {differences}. Write each layout under its own prefix")
         return layout
-    sensor = get_sensor(sample.meta.sensor)
-    bands = tuple(band.name for band in sensor.select(bands=list(sample.meta.bands)))
-    if bands != sample.meta.bands:
-        raise DataError(f"sample {sample.key}: name bands as the sensor's record does: {list(bands)}, not {list(sample.meta.bands)}")
-    return Layout.of(sample, modality_of(sensor, sample.meta.unit))
+    return layout_of(sample)
 
 
 def _old_index(folder: Path, existing: Existing) -> Index:

@@ -10,11 +10,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geolangbind.sources.card import Card, Place, View
+from geolangbind.sources.readers import files, table
 from geolangbind.sources.record import Content, Item, Record
 
 Reader = Callable[[Path, Place, Card, View], list[Record]]
 
-READERS: Mapping[str, Reader] = {}
+READERS: Mapping[str, Reader] = {
+    "files": files.records,
+    "table": table.records,
+}
 """By the name that cards use."""
 
 OPENERS: Mapping[str, Callable[[Item], Content]] = {}
