@@ -1,8 +1,4 @@
-"""Boxes in COCO's JSON: `{coco: "annotations/instances_{split}.json", image: "images/{file_name}"}`.
-
-Options: `image` (pattern with `{file_name}` and `{split}`), `splits` (annotation files, or words at `{split}`, by split; others are then left
-out), `without` (categories to leave out), `crowd: keep` (groups and ignored regions, else left out), `bad_boxes: drop` (else an error).
-"""
+"""Boxes in COCO's JSON: `{coco: "annotations/instances_{split}.json", image: "images/{file_name}"}`."""
 
 from __future__ import annotations
 
@@ -13,78 +9,80 @@ from typing import Any
 from geolangbind.data.sample import Box
 from geolangbind.errors import DataError
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers.checks import bounds, check_options, distinct_places, pixel_box, read_json, split_files, split_name, within
+from geolangbind.sources.readers.checks import bounds, distinct_places, pixel_box, read_json
+from geolangbind.sources.readers.options import check_options, mapping_option, text_option, texts_option
+from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
-
-_OPTIONS = ("image", "splits", "without", "crowd", "bad_boxes")
 
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
-    """List the images of COCO files, those without boxes too. A box is the annotation's `bbox`, else the one around its polygons.
+    """List the images of COCO files, those without boxes too.
+
+    A box is the annotation's `bbox`, else the one around its polygons, clipped to the image; its text is the category's name.
+
+    Options:
+        image: pattern of the image's path, of the fields of the image's entry and the names of the annotation file's own pattern.
+        splits: annotation file under the root by split, where their names do not say it; others are then left out.
+        without: categories to leave out.
+        crowd: `keep` for groups (`iscrowd`) and ignored regions (`ignore`), which are left out else.
+        bad_boxes: `drop` for boxes outside their image or without an area, which are an error else.
 
     Raises:
-        DataError: a file is damaged, names an unknown category or image, or a box lies outside its image.
-        SettingsError: an option or split is unknown.
+        SettingsError: an unknown option or an impossible pattern.
+        DataError: a file is damaged, names an unknown category or image, or a box cannot be used; the message names file and image.
     """
-    options = check_options(place, _OPTIONS)
+    check_options(place, ("image", "splits", "without", "crowd", "bad_boxes"))
+    splits = {name: split for split, name in mapping_option(place, "splits").items()}
     found: list[Record] = []
-    for path, word in split_files(root, place.spec):
-        if options.get("splits"):
-            wanted = [split for split, names in options["splits"].items() if {word, path.name, path.stem} & set(names)]
-            if not wanted:
-                continue
-            split = wanted[0]
-        else:
-            split = split_name(word, path)
-        found += _of_file(root, path, word, split, options)
+    for path, said in find(root, place.spec):
+        name = path.relative_to(root).as_posix()
+        if not splits or name in splits:
+            found += _of_file(root, path, {**said, "split": splits.get(name, said.get("split", ""))}, place)
     return distinct_places(found, root)
 
 
-def _of_file(root: Path, path: Path, word: str, split: str | None, options: Mapping[str, Any]) -> list[Record]:
+def _of_file(root: Path, path: Path, said: Mapping[str, str], place: Place) -> list[Record]:
     document = read_json(path)
+    pattern = text_option(place, "image") or "images/{file_name}"
     try:
-        categories = {item["id"]: str(item["name"]) for item in document.get("categories", ())}
-        images = {item["id"]: item for item in document["images"]}
-        if len(images) != len(document["images"]):
+        categories = {entry["id"]: str(entry["name"]) for entry in document.get("categories", ())}
+        images = {entry["id"]: entry for entry in document["images"]}
+        if len(images) < len(document["images"]):
             raise DataError(f"{path}: two images have the same id; the file is damaged")
         boxes: dict[Any, list[Box]] = {number: [] for number in images}
         for annotation in document.get("annotations", ()):
-            if annotation["image_id"] not in images:
-                raise DataError(f"{path}: an annotation is for image {annotation['image_id']}, which is not listed")
-            image = images[annotation["image_id"]]
-            box = _box(annotation, image, categories, f"{path}: {image['file_name']}", options)
-            if box is not None:
-                boxes[annotation["image_id"]].append(box)
-        pattern = str(options.get("image", "images/{file_name}")).replace("{split}", word)
+            number = annotation["image_id"]
+            if number not in images:
+                raise DataError(f"{path}: an annotation is for image {number}, which is not listed; the file is damaged")
+            boxes[number] += _boxes(annotation, images[number], categories, f"{path}: {images[number]['file_name']}", place)
         return [
             Record(
                 place=Path(image["file_name"]).with_suffix("").as_posix(),
-                image=within(root, pattern.replace("{file_name}", image["file_name"]), path),
-                split=split,
+                image=fill(root, pattern, {**image, **said}),
+                split=split_name(said["split"] or None),
                 boxes=tuple(boxes[number]),
             )
             for number, image in images.items()
         ]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DataError(f"{path}: not a COCO file: {type(error).__name__} {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: not as COCO writes it: {type(error).__name__} {error}") from None
 
 
-def _box(
-    annotation: Mapping[str, Any], image: Mapping[str, Any], categories: Mapping[Any, str], where: str, options: Mapping[str, Any]
-) -> Box | None:
+def _boxes(annotation: Mapping[str, Any], image: Mapping[str, Any], categories: Mapping[Any, str], where: str, place: Place) -> list[Box]:
+    """The annotation's box, or none where it is to be left out."""
     if annotation["category_id"] not in categories:
         raise DataError(f"{where}: category {annotation['category_id']} is not listed under 'categories'")
     name = categories[annotation["category_id"]]
-    hidden = (annotation.get("iscrowd") or annotation.get("ignore")) and options.get("crowd") != "keep"
-    if hidden or name in options.get("without", ()):
-        return None
+    hidden = (annotation.get("iscrowd") or annotation.get("ignore")) and text_option(place, "crowd") != "keep"
+    if hidden or name in texts_option(place, "without"):
+        return []
     size = (int(image["width"]), int(image["height"])) if image.get("width") and image.get("height") else None
     try:
-        return pixel_box(_corners(annotation, where), size, name, where)
+        return [pixel_box(_corners(annotation, where), size, name, where)]
     except DataError:
-        if options.get("bad_boxes") == "drop":
-            return None
-        raise
+        if text_option(place, "bad_boxes") != "drop":
+            raise
+        return []
 
 
 def _corners(annotation: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
@@ -94,5 +92,5 @@ def _corners(annotation: Mapping[str, Any], where: str) -> tuple[float, float, f
     polygons = annotation.get("segmentation")
     points = [float(number) for polygon in polygons for number in polygon] if isinstance(polygons, list) else []
     if len(points) < 6 or len(points) % 2:
-        raise DataError(f"{where}: an annotation has neither a bbox nor a polygon; correct it, or set 'bad_boxes: drop'")
+        raise DataError(f"{where}: an annotation has neither bbox nor polygons; correct it, or say 'bad_boxes: drop'")
     return bounds(points)

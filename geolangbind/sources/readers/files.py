@@ -24,7 +24,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
         DataError: a split list is missing while another one is there, or a caption file is no UTF-8.
     """
     check_options(place, ("mask", "caption", "splits", "class"))
-    lists = _split_lists(root, mapping_option(place, "splits"))
+    lists = split_lists(root, mapping_option(place, "splits"))
     mask, caption, one_class = (text_option(place, name) for name in ("mask", "caption", "class"))
     found: list[Record] = []
     for path, said in find(root, place.spec):
@@ -48,8 +48,12 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     return found
 
 
-def _split_lists(root: Path, lists: dict[str, str]) -> dict[str, str]:
-    """Split by each listed text; empty if no list is there at all, as in copies of a source without them."""
+def split_lists(root: Path, lists: dict[str, str]) -> dict[str, str]:
+    """Return the split of each listed text; empty if no list is there at all, as in copies of a source without them.
+
+    Raises:
+        DataError: a list is missing while another one is there, or is no UTF-8.
+    """
     there = {split: root / name for split, name in lists.items() if (root / name).is_file()}
     if there and len(there) < len(lists):
         missing = sorted(str(root / name) for split, name in lists.items() if split not in there)

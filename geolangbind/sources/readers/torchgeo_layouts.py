@@ -78,7 +78,7 @@ def _dior(dataset: Any) -> list[Record]:
     found = []
     for row in dataset.sample_df.itertuples():
         annotation = Path(dataset.root, str(row.label_path)) if isinstance(row.label_path, str) else None
-        boxes = read_annotation(annotation, {})[1] if annotation is not None and annotation.is_file() else ()
+        boxes = read_annotation(annotation)[1] if annotation is not None and annotation.is_file() else ()
         found.append(Record(Path(row.image_path).stem, Path(dataset.root, row.image_path), boxes=boxes))
     return found
 
@@ -112,13 +112,17 @@ LAYOUTS: Mapping[str, Callable[[Any], list[Record]]] = {
 }
 """The classes of torchgeo.datasets that cards may name."""
 
+_EUROSAT = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
+
 CHANNELS: Mapping[str, tuple[str, ...]] = {
-    "EuroSAT": ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A"),
+    "EuroSAT": _EUROSAT,
+    "EuroSAT100": _EUROSAT,
+    "EuroSATSpatial": _EUROSAT,
     "MMFlood": ("VV", "VH"),
     "Potsdam2D": ("red", "green", "blue", "nir"),
     "Vaihingen2D": ("nir", "red", "green"),
 }
-"""What the channels of the files are, where a view may want some of them. EuroSAT100 and EuroSATSpatial are as EuroSAT."""
+"""What the channels of the files are, where a view may want some of them."""
 
 COLOUR_MASKS = ("Potsdam2D", "Vaihingen2D")
-"""Datasets whose masks are pictures: a colour of `colormap` for each class."""
+"""Datasets whose masks are pictures with a colour of `colormap` for each class."""

@@ -1,85 +1,92 @@
 """Boxes in Pascal VOC's XML: `{voc: "Annotations/*.xml", image: "JPEGImages/{filename}"}`.
 
-Options: `image` (pattern with `{filename}` as the XML says, `{stem}` of the XML's own name, `{split}`), `splits` (lists of XML names by
-split; others are then left out), `without` (classes to leave out), `bad_boxes: drop` (else an error).
-
 An object's region is the first of `bndbox`, `robndbox`, `rotated_bndbox`, `polygon`, `points` that it has, as corners (`xmin` ...), as a
-rectangle turned by `angle` (`cx cy w h angle`, radians) or as points (`x1 y1 ...`, `x_left_top y_left_top ...`, `<point>x,y</point>`).
-Coordinates are taken as stored: VOC counts pixels from 1, most of its users from 0, and no file says which.
+rectangle turned by `angle` (`cx cy w h angle`, radians), or as points (`x1 y1 ...`, `x_left_top y_left_top ...`, `<point>x,y</point>`).
+Coordinates are taken as stored: VOC counts pixels from 1, many of its followers from 0, and no file says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from math import cos, sin
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from geolangbind.data.sample import Box
 from geolangbind.errors import DataError
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers.checks import bounds, check_options, distinct_places, pixel_box, split_files, split_name, within
+from geolangbind.sources.readers.checks import bounds, distinct_places, pixel_box
+from geolangbind.sources.readers.files import split_lists
+from geolangbind.sources.readers.options import check_options, mapping_option, text_option, texts_option
+from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
 
-_OPTIONS = ("image", "splits", "without", "bad_boxes")
 _REGIONS = ("bndbox", "robndbox", "rotated_bndbox", "polygon", "points")
 
 
 class _PlainTree(ElementTree.TreeBuilder):
-    """Refuses document types, the part of XML that can define entities; called before any of them is read."""
+    """Refuses document types, the part of XML that defines entities; called before any of them is read."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise DataError("declares a document type, which annotations do not need and entity bombs do")
 
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
-    """List the images of VOC files, those without objects too.
+    """List the images of VOC files, those without objects too. The place is the name of the XML file.
+
+    Options:
+        image: pattern of the image's path, of `{filename}` as the XML says it, `{stem}`, the XML's own name, and the names of its pattern.
+        splits: by split a file that lists names, one a line, with or without a suffix.
+        without: classes to leave out.
+        bad_boxes: `drop` for boxes outside their image or without an area, which are an error else.
 
     Raises:
-        DataError: a file is damaged, a split's list is missing or names an unknown file, or a box lies outside its image.
-        SettingsError: an option or split is unknown.
+        SettingsError: an unknown option or an impossible pattern.
+        DataError: a file is damaged, a split's list is missing while another one is there, or a box cannot be used.
     """
-    options = check_options(place, _OPTIONS)
-    files = split_files(root, place.spec)
-    if not files:
-        return []
-    listed = _listed(root, options.get("splits", {}), {path.stem for path, _ in files})
+    check_options(place, ("image", "splits", "without", "bad_boxes"))
+    pattern = text_option(place, "image") or "JPEGImages/{filename}"
+    without, tolerant = texts_option(place, "without"), text_option(place, "bad_boxes") == "drop"
+    splits = {Path(name).name: split for name, split in split_lists(root, mapping_option(place, "splits")).items()}
     found = []
-    for path, word in files:
-        if listed and path.stem not in listed:
-            continue
-        split = listed[path.stem] if listed else split_name(word, path)
-        filename, boxes = read_annotation(path, options)
-        image = str(options.get("image", "JPEGImages/{filename}")).replace("{split}", word).replace("{stem}", path.stem)
-        if "{filename}" in image and not filename:
-            raise DataError(f"{path}: does not say its image's filename; use {{stem}} in 'image'")
-        found.append(Record(path.stem, within(root, image.replace("{filename}", filename), path), split, boxes=boxes))
+    for path, said in find(root, place.spec):
+        filename, boxes = read_annotation(path, without, tolerant=tolerant)
+        listed = next((splits[text] for text in (path.stem, filename, path.name) if text in splits), None)
+        found.append(
+            Record(
+                place=path.stem,
+                image=fill(root, pattern, {**said, "stem": path.stem, "filename": filename}),
+                split=split_name(said.get("split") or listed),
+                boxes=boxes,
+            )
+        )
     return distinct_places(found, root)
 
 
-def read_annotation(path: Path, options: Mapping[str, Any]) -> tuple[str, tuple[Box, ...]]:
+def read_annotation(path: Path, without: Collection[str] = (), *, tolerant: bool = False) -> tuple[str, tuple[Box, ...]]:
     """Return the image's file name and the boxes of one XML file.
 
+    Args:
+        path: the file.
+        without: classes to leave out.
+        tolerant: leave out boxes that cannot be used.
+
     Raises:
-        DataError: it cannot be read, or a box lies outside the image.
+        DataError: the file cannot be read, or a box cannot be used.
     """
     try:
         tree = ElementTree.parse(path, parser=ElementTree.XMLParser(target=_PlainTree())).getroot()
         width, height = (int(float(tree.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, OverflowError, LookupError, ElementTree.ParseError, DataError) as error:
         raise DataError(f"{path}: not readable as VOC annotation: {error}") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
     boxes = []
     for entry in tree.iterfind("object"):
         name = (entry.findtext("name") or "").strip()
-        if name in options.get("without", ()):
-            continue
         try:
-            boxes.append(pixel_box(_corners(entry, path), (width, height) if width and height else None, name, path))
+            if name not in without:
+                boxes.append(pixel_box(_corners(entry, path), (width, height) if width and height else None, name, path))
         except DataError:
-            if options.get("bad_boxes") != "drop":
+            if not tolerant:
                 raise
     return (tree.findtext("filename") or "").strip(), tuple(boxes)
 
@@ -100,7 +107,7 @@ def _corners(entry: ElementTree.Element, path: Path) -> tuple[float, float, floa
             raise ValueError(f"has a {region.tag} without corners")
         return bounds(points)
     except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: an object {error}; correct it, or set 'bad_boxes: drop'") from None
+        raise DataError(f"{path}: an object {error}; correct it, or say 'bad_boxes: drop'") from None
 
 
 def _turned(cx: float, cy: float, width: float, height: float, angle: float) -> tuple[float, float, float, float]:
@@ -108,20 +115,3 @@ def _turned(cx: float, cy: float, width: float, height: float, angle: float) -> 
     half_width = (width * abs(cos(angle)) + height * abs(sin(angle))) / 2
     half_height = (width * abs(sin(angle)) + height * abs(cos(angle))) / 2
     return cx - half_width, cy - half_height, cx + half_width, cy + half_height
-
-
-def _listed(root: Path, splits: Mapping[str, str], known: set[str]) -> dict[str, str]:
-    """Return the split of each listed name: the first word of each line, with or without a suffix."""
-    found: dict[str, str] = {}
-    for split, relative in splits.items():
-        path = within(root, str(relative), "splits")
-        try:
-            words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not readable as list of the split {split}: {error}") from None
-        for word in words:
-            stem = word if word in known else Path(word).stem
-            if stem not in known:
-                raise DataError(f"{path}: lists '{word}', for which there is no annotation")
-            found[stem] = split
-    return found
