@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from geolangbind import cli_merge, cli_weights, commands
-from geolangbind.errors import GeoLangBindError, SettingsError
+from geolangbind import cli_datasets, cli_merge, cli_shards, cli_weights, commands
+from geolangbind.errors import GeoLangBindError
 
 if TYPE_CHECKING:
     from geolangbind.evaluate.classify import Guess
@@ -25,9 +24,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 sensors_app = typer.Typer(help="The sensors geolangbind knows, with bands, wavelengths and units.", no_args_is_help=False)
-shards_app = typer.Typer(help="WebDataset shards: check them, describe them, add teacher features.", no_args_is_help=True)
 app.add_typer(sensors_app, name="sensors")
-app.add_typer(shards_app, name="shards")
+cli_datasets.register(app)
+cli_shards.register(app)
 cli_weights.register(app)
 cli_merge.register(app)
 console = Console(highlight=False)
@@ -98,62 +97,6 @@ def planet(
 
     index = write_planet(out, count, seed, modalities.split(","), workers, split=split)
     console.print(f"wrote {sum(len(shard.keys) for shard in index.shards)} samples in {len(index.shards)} shards to {out}")
-
-
-@shards_app.command("verify")
-def shards_verify(
-    folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, for programs.")] = False,
-) -> None:
-    """Check hashes, counts, offsets and every sample. Exit code 0 when whole, 1 when something is wrong, 2 without an index."""
-    from rich.progress import track
-
-    from geolangbind.data.remote import is_remote
-    from geolangbind.data.verify import render_report, verify
-
-    if not is_remote(folder) and not Path(folder, "index.json").is_file():
-        raise SettingsError(f"{folder}: no index.json there; give a folder of shards")
-    report = verify(folder, progress=lambda shards: track(shards, "verifying", console=warnings_console))
-    if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
-    else:
-        console.print(render_report(report))
-    raise typer.Exit(0 if report.ok else 1)
-
-
-@shards_app.command("stats")
-def shards_stats(folder: Annotated[str, typer.Argument(help="Folder with an index.json, a path or https://, s3://.")]) -> None:
-    """Counts, shapes and per-band statistics in canonical units, per stream."""
-    from rich.progress import track
-
-    from geolangbind.data.stats import render_bands, render_stats, stats
-
-    rows = stats(folder, progress=lambda streams: track(streams, "reading"))
-    console.print(render_stats(rows))
-    for row in rows:
-        console.print(render_bands(row))
-
-
-@shards_app.command("add-features")
-def shards_add_features(
-    folder: Annotated[Path, typer.Argument(help="Folder with an index.json.")],
-    teacher: Annotated[
-        list[str], typer.Option(help="NAME=SOURCE: timm:NAME, timm:NAME@FILE, a teacher folder or a model folder. Repeatable.")
-    ],
-) -> None:
-    """Compute teacher features once and keep them beside the shards; continues where it was interrupted.
-
-    Example: geolangbind shards add-features runs/demo/planet --teacher dinov2=timm:vit_large_patch14_reg4_dinov2.lvd142m
-    """
-    from rich.progress import track
-
-    from geolangbind.features import add_features
-
-    sources = dict(entry.split("=", 1) for entry in teacher if "=" in entry)
-    if len(sources) != len(teacher):
-        raise SettingsError("--teacher takes NAME=SOURCE, e.g. --teacher scene=runs/demo/teachers/scene, each name once")
-    written = add_features(folder, sources, progress=lambda shards: track(shards, "features", total=len(shards)))
-    console.print(f"computed features for {written} shard-teacher pairs in {folder}")
 
 
 @app.command()

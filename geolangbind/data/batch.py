@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolangbind.data.faults import Problem
 from geolangbind.data.sample import Sample
 from geolangbind.errors import DataError
 from geolangbind.sensors import get_sensor
@@ -42,6 +43,7 @@ class Batch:
         partner: the places of `partner_rows` seen by another sensor, in that order, or None. Any images beyond count nowhere, see
             `places.split`.
         partner_rows: positions in this batch, ascending.
+        skipped: bad samples that others stand in for, see `replace.read_batch`.
     """
 
     image: Tensor
@@ -59,6 +61,7 @@ class Batch:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     partner: Batch | None = None
     partner_rows: tuple[int, ...] = ()
+    skipped: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image.ndim != 4 or self.image.dtype != torch.float32 or self.image.numel() == 0:

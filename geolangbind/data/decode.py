@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
+import zlib
 from tokenize import TokenError
 from typing import Any
 
@@ -24,8 +26,12 @@ FEATURE_TENSOR = "tokens"
 """Name of the one tensor in a `<key>.<teacher>.safetensors` member."""
 
 
+MAX_VALUES = 1 << 28
+"""Most values (channels x height x width) of an image that is decoded: 1 GiB as float32. A header can claim more than there is."""
+
 _UNREADABLE = (
-    ValueError, OSError, OverflowError, SyntaxError, TokenError, MemoryError, RasterioError, Image.DecompressionBombError,
+    ValueError, TypeError, OSError, OverflowError, RecursionError, SyntaxError, TokenError, MemoryError, struct.error, zlib.error,
+    RasterioError, Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
 """What the decoders raise on damaged bytes: numpy parses an npy header as a literal, a flipped size may ask for more than the memory."""
 
@@ -54,7 +60,7 @@ def decode_image(data: bytes, encoding: str) -> NDArray[Any]:
     """Return the image (C, H, W) of a member. An npy is not copied: the array is a read-only view of `data`.
 
     Raises:
-        DataError: `data` is no such file, is cut off, or holds objects.
+        DataError: `data` is no such file, is cut off, claims more than `MAX_VALUES` values, or holds objects.
     """
     if not data:
         raise DataError(f"{encoding} image is empty")
@@ -66,6 +72,7 @@ def decode_image(data: bytes, encoding: str) -> NDArray[Any]:
                 with warnings.catch_warnings(), MemoryFile(data) as memory:
                     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # chips in a shard keep their place in the json
                     with memory.open(driver="GTiff") as raster:
+                        _require_bounded(raster.count, raster.height, raster.width)
                         return np.asarray(raster.read())
             case "png" | "jpg":
                 return _decode_picture(data)
@@ -125,6 +132,8 @@ def _decode_npy(data: bytes) -> NDArray[Any]:
     shape, fortran_order, dtype = read_header(stream)
     if dtype.hasobject:
         raise DataError("npy holds Python objects; only numbers are read")
+    if min(shape, default=1) < 0:
+        raise DataError(f"npy has the impossible shape {shape}")
     values = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=stream.tell())
     return values.reshape(shape, order="F" if fortran_order else "C")
 
@@ -140,11 +149,20 @@ def _encode_picture(image: NDArray[np.uint8], encoding: str) -> bytes:
 
 
 def _decode_picture(data: bytes) -> NDArray[Any]:
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # near `MAX_VALUES` for a colour picture
+        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    with picture:
+        _require_bounded(len(picture.getbands()), picture.height, picture.width)
         if picture.mode == "P":
             raise DataError("pictures with a palette have no band order; save as RGB or grey")
         values = np.asarray(picture)
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+def _require_bounded(channels: int, height: int, width: int) -> None:
+    if channels * height * width > MAX_VALUES:
+        raise DataError(f"image claims to be {channels} x {height} x {width}, more than {MAX_VALUES} values; cut it into chips")
 
 
 def _encode_tif(image: NDArray[Any]) -> bytes:

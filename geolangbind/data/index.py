@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from geolangbind.data.remote import RemoteFolder
 from geolangbind.data.sample import ENCODINGS, Encoding, Sample
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, UnitError
 from geolangbind.sensors.units import Unit
 
 INDEX_NAME = "index.json"
@@ -184,7 +185,7 @@ def load_index(folder: Path | RemoteFolder) -> Index:
             raise DataError(f"{path}: format {document['format']} version {document['version']}; this release reads {_FORMAT} {_VERSION}")
         index = Index(tuple(shard_from_json(raw) for raw in document["shards"]), document["provenance"])
         fingerprint = document["fingerprint"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, UnitError) as error:
         raise DataError(f"{path} is damaged ({error}); restore it or write the shards again") from None
     if fingerprint != index.fingerprint:
         raise DataError(f"{path} is damaged (its fingerprint does not match its shards); restore it or write the shards again")
@@ -233,7 +234,30 @@ def shard_from_json(raw: dict[str, Any]) -> ShardRecord:
     for name in (record.file, *(entry.file for entry in features.values())):
         if Path(name).name != name:  # an index must not point outside its folder
             raise ValueError(f"'{name}' is no plain file name")
+    _require_plain(record)
+    for table in members.values():
+        _require_inside(record.file, table, record.n_bytes)
+    for entry in features.values():
+        _require_inside(entry.file, entry.members, entry.n_bytes)
     return record
+
+
+def _require_plain(record: ShardRecord) -> None:
+    """Values of the types that reading relies on: a damaged index must fail here, not in the middle of a run."""
+    layout = record.layout
+    words = (record.file, record.sha256, layout.sensor, layout.modality, layout.dtype, *layout.bands, *record.keys)
+    if not all(isinstance(word, str) for word in words) or not layout.bands or not record.keys:
+        raise ValueError(f"shard {record.file}: names, bands and keys must be strings, at least one band and key")
+    if len(set(record.keys)) != len(record.keys):
+        raise ValueError(f"shard {record.file}: key '{Counter(record.keys).most_common(1)[0][0]}' is listed twice")
+    if len(layout.shape) != 3 or not all(isinstance(side, int) and side > 0 for side in (*layout.shape, record.n_bytes)):
+        raise ValueError(f"shard {record.file}: shape {layout.shape} or size {record.n_bytes} is impossible")
+
+
+def _require_inside(file: str, table: NDArray[np.int64], n_bytes: int) -> None:
+    offsets, sizes = table[:, 0], table[:, 1]
+    if min(offsets.min(), sizes.min()) < 0 or (sizes > n_bytes).any() or (offsets > n_bytes - sizes).any():
+        raise ValueError(f"{file}: a member lies outside its {n_bytes} bytes")
 
 
 def _table(rows: list[list[int]], count: int) -> NDArray[np.int64]:

@@ -111,6 +111,9 @@ class SampleMeta:
             raw = json.loads(data)
             known = {name: value for name, value in raw.items() if name in cls.__dataclass_fields__}
             known["unit"] = Unit.parse(raw["unit"])
+            for name in ("sensor", "datetime", "source", "licence"):
+                if not isinstance(raw.get(name), str | None):
+                    raise ValueError(f"'{name}' must be a string")
             for name in ("bands", "captions"):
                 known[name] = _strings(name, raw[name])
             known["caption_sources"] = _strings("caption_sources", raw.get("caption_sources", []))
@@ -125,7 +128,7 @@ class SampleMeta:
             return cls(**known)
         except KeyError as error:
             raise DataError(f"the sample's json has no field {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"the sample's json cannot be read: {error}") from None
 
 
@@ -168,9 +171,12 @@ class Sample:
 def _strings(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"'{name}' must be a list of strings")
+    "".join(value).encode()  # half of a surrogate pair is no text
     return tuple(value)
 
 
 def _corners(value: list[float]) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = (float(number) for number in value)
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise ValueError(f"four finite numbers are needed, got {value}")
     return x0, y0, x1, y1

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolangbind.data.decode import decode_features, decode_image, decode_mask
+from geolangbind.data.faults import OnError
 from geolangbind.data.index import Index, ShardRecord, load_index
 from geolangbind.data.remote import RemoteFolder, Span, is_remote
 from geolangbind.data.sample import Sample, SampleMeta
@@ -124,18 +125,22 @@ class ShardSet:
     streams: tuple[Stream, ...]
 
     @classmethod
-    def open(cls, folder: Path | str | RemoteFolder) -> Self:
+    def open(cls, folder: Path | str | RemoteFolder, on_error: OnError = "raise") -> Self:
         """Open `folder`: a path, or an address (`https://host/shards`, `s3://bucket/shards`), whose tars are looked at when read.
 
+        Args:
+            folder: see above.
+            on_error: "skip" opens a folder with a tar that is missing or of another size, too; its samples fail when they are read.
+
         Raises:
-            DataError: no or a damaged index, a tar missing or of another size.
+            DataError: no or a damaged index; with "raise", a tar missing or of another size.
         """
         folder = open_folder(folder)
         index = load_index(folder)
         groups: dict[object, list[ShardRecord]] = {}
         for shard in index.shards:
             for name, expected in ((shard.file, shard.n_bytes), *((f.file, f.n_bytes) for f in shard.features.values())):
-                if isinstance(folder, Path):
+                if isinstance(folder, Path) and on_error == "raise":
                     _check_size(folder / name, expected)
             layout = shard.layout
             groups.setdefault((layout.sensor, layout.bands, layout.unit, layout.shape, layout.has_mask), []).append(shard)

@@ -1,24 +1,25 @@
-"""Tars without an index, read front to back through webdataset: for foreign data and remote addresses."""
+"""Tars without an index, read front to back: for foreign data and remote addresses."""
 
 from __future__ import annotations
 
 import random
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
 import webdataset
 
 from geolangbind.data.decode import decode_features, decode_image, decode_mask
+from geolangbind.data.faults import Faults, Problem
+from geolangbind.data.members import read_groups
 from geolangbind.data.sample import ENCODINGS, Sample, SampleMeta
 from geolangbind.errors import DataError, GeoLangBindError
 
 
-def stream_tars(urls: Sequence[str], *, shuffle: int = 0, seed: int = 0) -> Iterator[Sample]:
+def stream_tars(urls: Sequence[str], *, shuffle: int = 0, seed: int = 0, faults: Faults | None = None) -> Iterator[Sample]:
     """Yield the samples of tars in the layout of this project (`<key>.image.npy|tif|png|jpg`, `<key>.json`, ...).
 
     The shuffle is approximate (a buffer), and a run over a stream does not resume exactly: index the tars where that matters.
@@ -27,23 +28,32 @@ def stream_tars(urls: Sequence[str], *, shuffle: int = 0, seed: int = 0) -> Iter
         urls: paths, or http and https addresses.
         shuffle: size of the shuffle buffer, 0 for the order of the tars.
         seed: seed of the shuffle.
+        faults: whether damage is an error (by default) or is left out and counted.
 
     Raises:
-        DataError: a tar cannot be read to its end, or a sample lacks its image or json; the message names tar and key.
+        DataError: a tar cannot be read to its end, or a sample is damaged or lacks its image or json; the message names tar and key.
     """
-    samples = _read(urls)
+    samples = _read(urls, faults or Faults())
     return webdataset.filters.shuffle(shuffle, rng=random.Random(seed))(samples) if shuffle else samples
 
 
-def _read(urls: Sequence[str]) -> Iterator[Sample]:
+def _read(urls: Sequence[str], faults: Faults) -> Iterator[Sample]:
     for url in urls:
+
+        def report(key: str, what: str, url: str = url) -> None:
+            faults.note(Problem(url, key or None, what))
+
         try:
-            with _open(url) as stream:
-                members = webdataset.tariterators.tar_file_expander([{"url": url, "stream": stream}])
-                for raw in webdataset.tariterators.group_by_keys(members):
-                    yield _to_sample(raw)
-        except (OSError, EOFError, ValueError, tarfile.TarError, HTTPException) as error:
-            raise DataError(f"cannot stream {url}: {' '.join(str(error).split())}") from error
+            with _open(url) as file:
+                for key, members in read_groups(file, report):
+                    try:
+                        sample = _to_sample(key, members)
+                    except GeoLangBindError as error:
+                        report(key, str(error))
+                        continue
+                    yield sample
+        except (OSError, HTTPException) as error:
+            report("", f"cannot be opened ({' '.join(str(error).split())}); check the path or address")
 
 
 def _open(url: str) -> IO[bytes]:
@@ -57,19 +67,16 @@ def _open(url: str) -> IO[bytes]:
             raise DataError(f"cannot stream {url}: '{scheme}:' is not supported; give paths, http or https")
 
 
-def _to_sample(raw: Mapping[str, Any]) -> Sample:
+def _to_sample(key: str, raw: Mapping[str, bytes]) -> Sample:
     encoding = next((name for name in ENCODINGS if f"image.{name}" in raw), None)
-    try:
-        if encoding is None or "json" not in raw:
-            raise DataError("needs an image (.image.npy, .tif, .png or .jpg) and a .json")
-        suffix = ".safetensors"
-        return Sample(
-            key=raw["__key__"].rsplit("/", 1)[-1],
-            image=decode_image(raw[f"image.{encoding}"], encoding),
-            meta=SampleMeta.from_json(raw["json"]),
-            mask=decode_mask(raw["mask.png"]) if "mask.png" in raw else None,
-            encoding=encoding,
-            features={name.removesuffix(suffix): decode_features(data) for name, data in raw.items() if name.endswith(suffix)},
-        )
-    except GeoLangBindError as error:
-        raise DataError(f"{raw.get('__url__', 'tar')}, key {raw['__key__']}: {error}") from None
+    if encoding is None or "json" not in raw:
+        raise DataError("needs an image (.image.npy, .tif, .png or .jpg) and a .json")
+    suffix = ".safetensors"
+    return Sample(
+        key=key.rsplit("/", 1)[-1],
+        image=decode_image(raw[f"image.{encoding}"], encoding),
+        meta=SampleMeta.from_json(raw["json"]),
+        mask=decode_mask(raw["mask.png"]) if "mask.png" in raw else None,
+        encoding=encoding,
+        features={name.removesuffix(suffix): decode_features(data) for name, data in raw.items() if name.endswith(suffix)},
+    )

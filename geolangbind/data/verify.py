@@ -18,6 +18,7 @@ from rich.table import Table
 
 from geolangbind.data.batch import collate
 from geolangbind.data.decode import decode_features
+from geolangbind.data.faults import Problem
 from geolangbind.data.index import FeatureRecord, ShardRecord, load_index
 from geolangbind.data.remote import RemoteFolder
 from geolangbind.data.shards import Stream, open_folder, read_member
@@ -25,18 +26,6 @@ from geolangbind.errors import GeoLangBindError
 
 Progress = Callable[[Sequence[ShardRecord]], Iterable[ShardRecord]]
 """Wraps the shards to go through, to show how far the check is; `rich.progress.track` is one."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding: file name, sample key (None where it is no single sample), what is wrong and the way out."""
-
-    shard: str
-    key: str | None
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.shard}: {self.what}" if self.key is None else f"{self.shard}, key {self.key}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -129,6 +118,9 @@ def _check_tar(
 ) -> Iterator[Problem]:
     """Compare one file with its record. Once the hash agrees, members must still lie where the index says."""
     path = folder / name
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        yield Problem(name, None, "is no file; restore it or write the shards again")
+        return
     try:
         data = memoryview(path.read_bytes())
     except OSError as error:

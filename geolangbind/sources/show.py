@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Self
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from geolangbind.sensors import get_sensor
 from geolangbind.sources.build import Report
 from geolangbind.sources.card import UNKNOWN, Card, list_cards, load_card
+from geolangbind.sources.plan import Plan
 
 _SHOWN_REASONS = 20
+
+
+class BuildProgress:
+    """A progress bar over the records of a build; a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("samples"), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console)
+
+    def begin(self, plan: Plan) -> Callable[[int], None]:
+        """Show the plan's number of records; returns what is told of every record done."""
+        task = self._bar.add_task(f"building {plan.card.name}", total=plan.count)
+        return lambda done: self._bar.advance(task, done)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
 
 def render_cards() -> Table:

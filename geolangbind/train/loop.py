@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geolangbind.data.batch import Batch
+from geolangbind.train.distributed import processes, united
 from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients, stop_if_not_finite
 from geolangbind.train.log import Log
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progressed:
-    """Where a run stands: steps done and the running averages of its weights (empty when none are kept)."""
+    """Where a run stands: steps done, the running averages of its weights (empty when none are kept), bad samples that were replaced."""
 
     step: int
     average: dict[str, Tensor]
+    skipped: set[str] = field(default_factory=set)
 
 
 def fit(
@@ -85,6 +87,9 @@ def fit(
             ended = time.perf_counter()
             row = {"step": state.step, "sensor": batch.sensor, "modality": batch.modality, **losses, "lr": rate}
             row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
+            if batch.skipped:
+                row["skipped"] = len(batch.skipped)
+                state.skipped |= set(map(str, batch.skipped))
             log.write(row)
             scores += [losses[settings.best_metric]] if settings.best_metric in losses else []
             progress.update(row)
@@ -96,6 +101,9 @@ def fit(
                 log.flush()
                 notes: dict[str, Any] = {"seen_words": sorted(task.seen_words)}
                 notes |= {"score": sum(scores) / len(scores)} if scores else {}
+                if (group := processes()) is not None:
+                    state.skipped = united(state.skipped, fabric.device, group)
+                notes |= {"skipped": sorted(state.skipped)} if state.skipped else {}
                 scores.clear()  # a score is of the steps since the last checkpoint, so that an interruption cannot change it
                 save_state(run_dir, state.step, task, optimizer, state.average, notes, kept, lead)
             waited = time.perf_counter()  # neither validation nor a checkpoint is waiting for data

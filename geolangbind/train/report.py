@@ -19,7 +19,7 @@ _HOW_TO_READ = (
 )
 
 
-def write_report(settings: TrainSettings, facts: Facts) -> None:
+def write_report(settings: TrainSettings, facts: Facts, skipped: Sequence[str] = ()) -> None:
     """Write both into `settings.run_dir`; nothing for a run without a logged step."""
     from geolangbind.train.curves import plot_run  # matplotlib takes longer to import than a small run to start
 
@@ -29,10 +29,12 @@ def write_report(settings: TrainSettings, facts: Facts) -> None:
         return
     plot_run(run_dir / "curves.png", rows, validation, settings.optim.clip_norm)
     with atomic_path(run_dir / "report.md") as part:
-        part.write_text("\n".join(report_lines(settings, facts, rows, validation)) + "\n", encoding="utf-8")
+        part.write_text("\n".join(report_lines(settings, facts, rows, validation, skipped)) + "\n", encoding="utf-8")
 
 
-def report_lines(settings: TrainSettings, facts: Facts, rows: Sequence[Row], validation: Sequence[Row]) -> list[str]:
+def report_lines(
+    settings: TrainSettings, facts: Facts, rows: Sequence[Row], validation: Sequence[Row], skipped: Sequence[str] = ()
+) -> list[str]:
     """The report in Markdown.
 
     Args:
@@ -40,10 +42,14 @@ def report_lines(settings: TrainSettings, facts: Facts, rows: Sequence[Row], val
         facts: what the settings do not say.
         rows: of metrics.jsonl, at least one.
         validation: rows of validation.jsonl.
+        skipped: bad samples, in words.
     """
     told = concerns(rows, settings.optim.clip_norm)
     if validation and settings.validation.data == settings.data:
         told.append("The validation data is the training data: its figures say nothing about other places.")
+    if skipped:
+        first = "; ".join(f"`{problem}`" for problem in skipped[:3])
+        told.append(f"{len(skipped)} samples were bad and others stood in for them (on_error=skip). The first: {first}")
     return [
         f"# Run `{settings.sensor_group.name}`",
         "",

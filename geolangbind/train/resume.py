@@ -25,7 +25,7 @@ TOOL = "geolangbind-train"
 # what changes nothing of what a step does to the weights, or has a check of its own (steps, data, sources of teachers)
 _MAY_CHANGE = frozenset(
     {
-        "steps", "data", "run_dir", "resume", "progress", "machine", "deterministic", "memory_chunk",
+        "steps", "data", "on_error", "max_skipped", "run_dir", "resume", "progress", "machine", "deterministic", "memory_chunk",
         "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report",
     }
 )  # fmt: skip
@@ -160,7 +160,7 @@ def resume(
         prune(run_dir, what_stays(settings))
     told, average = restored
     task.seen_words.update(told["seen_words"])
-    return Progressed(int(told["step"]), average if settings.ema_decay else {})
+    return Progressed(int(told["step"]), average if settings.ema_decay else {}, set(told.get("skipped", ())))
 
 
 def _record(run_dir: Path) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from geolangbind.checkpoint import atomic_path, file_sha256
 from geolangbind.data.loader import iterate_all, make_loader
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.places import Places
+from geolangbind.data.replace import read_batch
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.model import GeoLangBind
@@ -65,13 +68,14 @@ def train(settings: TrainSettings) -> Path:
 
 
 def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
-    shards = ShardSet.open(settings.data)
+    shards = ShardSet.open(settings.data, "skip" if settings.on_error == "skip" else "raise")
     if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
         return run_dir / "model"
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
     places = choose_places(shards, streams, settings)
-    model.statistics = model.statistics.joined(measure_streams(streams if places is None else tuple(places.streams)))
+    max_skipped = settings.max_skipped if settings.on_error == "skip" else 0
+    model.statistics = model.statistics.joined(measure_streams(streams if places is None else tuple(places.streams), max_skipped))
     live = {name: choice.source for name, choice in settings.teachers.choices.items() if choice.source}
     teachers = {name: load_teacher(name, source).to(fabric.device) for name, source in live.items()}
     task = AlignmentTask(model, settings, teachers, feature_shapes(settings, streams, teachers))
@@ -92,18 +96,18 @@ def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
     cached = [name for name in settings.teachers.choices if name not in teachers]
     if state.step == 0 and settings.model in zoo.SIZES:
         stream, samples = order.batch(0)
-        labels = [sample.meta.labels.get(settings.label) for sample in streams[stream].read_many(samples)]
+        labels = read_labels(streams[stream], samples, settings.label, max_skipped)
         task.calibrate(labels, len(labels))
     if state.step < settings.steps:
         batches = make_loader(
             streams, order, start_step=state.step, stop_step=settings.steps, rank=fabric.global_rank, world_size=fabric.world_size,
-            workers=settings.machine.workers, teachers=cached, places=places,
+            workers=settings.machine.workers, teachers=cached, places=places, max_skipped=max_skipped,
         )  # fmt: skip
         fit(module, optimizer, batches, fabric, settings, state, validator)
     trained = gathered({**task.state_dict(), **state.average}, fabric.is_global_zero)
     if fabric.is_global_zero:
         if settings.report:
-            write_report(settings, facts)  # before the model, whose presence says that nothing is left to do
+            write_report(settings, facts, sorted(state.skipped))  # before the model, whose presence says that nothing is left to do
         finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
     fabric.barrier()
     return run_dir / "model"
@@ -174,11 +178,20 @@ def start_model(source: str) -> GeoLangBind:
     return model
 
 
-def measure_streams(streams: tuple[Stream, ...]) -> Statistics:
+def read_labels(stream: Stream, samples: NDArray[np.int64], label: str, max_skipped: int) -> list[Any]:
+    """The label of each sample, None where it has none."""
+    found: list[Any] = []
+    for first in range(0, len(samples), 256):  # in parts, for this is the batch of all processes
+        batch, _ = read_batch(stream, samples[first : first + 256], (), max_skipped)
+        found += batch.labels.get(label, [None] * len(batch))
+    return found
+
+
+def measure_streams(streams: tuple[Stream, ...], max_skipped: int = 0) -> Statistics:
     """Statistics of the first few hundred samples of each stream (shards are shuffled when written)."""
     measured = []
     for stream in streams:
-        batches = list(islice(iterate_all(stream, 64), _MEASURED_SAMPLES // 64))
+        batches = list(islice(iterate_all(stream, 64, max_skipped=max_skipped), _MEASURED_SAMPLES // 64))
         image = torch.cat([batch.image for batch in batches])
         valid = torch.cat(
             [torch.ones(batch.image[:, 0].shape, dtype=torch.bool) if batch.valid is None else batch.valid for batch in batches]
@@ -231,6 +244,7 @@ def finish(
         "seed": settings.seed,
         "data_fingerprint": shards.fingerprint,
         **({"ema_decay": settings.ema_decay} if state.average else {}),
+        **({"skipped_samples": len(state.skipped)} if state.skipped else {}),
     }
     return model.eval()
 

@@ -232,6 +232,8 @@ class TrainSettings:
     Attributes:
         model: a size from the zoo (random weights) or a model or run folder to start from.
         data: folder of shards with an index.json.
+        on_error: what a sample that cannot be read does: "raise" stops the run, "skip" puts the next good sample in its place.
+        max_skipped: with "skip", most different bad samples that a process replaces before it stops after all.
         run_dir: everything the run writes lies here.
         steps: global optimiser steps. A later start may ask for more; the learning rate then follows the longer schedule from there on.
         batch_size: global batch, over all processes.
@@ -264,6 +266,8 @@ class TrainSettings:
 
     model: str = "tiny"
     data: str = ""
+    on_error: str = "raise"
+    max_skipped: int = 100
     run_dir: str = ""
     steps: int = 1000
     batch_size: int = 256
@@ -295,6 +299,8 @@ class TrainSettings:
         _require(
             self.data != "", "data is empty; give a folder of shards, e.g. data=runs/demo/planet (`geolangbind planet --out DIR` makes one)"
         )
+        _require(self.on_error in ("raise", "skip"), f"on_error is '{self.on_error}'; use raise or skip")
+        _require(self.max_skipped > 0, f"max_skipped is {self.max_skipped}; it must be above 0 (on_error=raise skips none)")
         _require(self.run_dir != "", "run_dir is empty; give a folder for the run")
         _require(bool(self.sensor_group.modalities), "sensor_group.modalities is empty; choose a group, e.g. sensor_group=rgb")
         _require(self.steps > 0 and self.batch_size > 0, f"steps ({self.steps}) and batch_size ({self.batch_size}) must be above 0")
