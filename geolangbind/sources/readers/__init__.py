@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers import files, table
+from geolangbind.sources.readers import coco, files, geobench, table, torchgeo, voc
 from geolangbind.sources.record import Content, Item, Record
 
 Reader = Callable[[Path, Place, Card, View], list[Record]]
@@ -18,8 +18,15 @@ Reader = Callable[[Path, Place, Card, View], list[Record]]
 READERS: Mapping[str, Reader] = {
     "files": files.records,
     "table": table.records,
+    "coco": coco.records,
+    "voc": voc.records,
+    "torchgeo": torchgeo.records,
+    "geobench": geobench.records,
 }
 """By the name that cards use."""
 
-OPENERS: Mapping[str, Callable[[Item], Content]] = {}
+OPENERS: Mapping[str, Callable[[Item], Content]] = {
+    "torchgeo": torchgeo.open_item,
+    "geobench": geobench.open_item,
+}
 """How items are opened, for readers whose samples are no files of their own."""

@@ -67,5 +67,7 @@ def distinct_places(records: list[Record], root: Path) -> list[Record]:
     ]
     twice = [place for place, count in Counter(record.place for record in named).items() if count > 1]
     if twice:
-        raise DataError(f"{root}: {len(twice)} images are listed twice, as {twice[0]}; give each to one split, or name other files in the card")
+        raise DataError(
+            f"{root}: {len(twice)} images are listed twice, as {twice[0]}; give each to one split, or name other files in the card"
+        )
     return named

@@ -40,13 +40,15 @@ def pickled_label(attribute: object) -> tuple[int, ...]:
             raise DataError("its attribute 'pickle' is no bytes literal")
         return _integers(_followed(data)["label"])
     except (ValueError, SyntaxError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
-        raise DataError(f"its attribute 'pickle' has no label that can be read without unpickling: {type(error).__name__} {error}") from None
+        raise DataError(
+            f"its attribute 'pickle' has no label that can be read without unpickling: {type(error).__name__} {error}"
+        ) from None
 
 
 def _followed(data: bytes) -> Any:  # noqa: ANN401 - of any shape
-    """Return what the opcodes build."""
+    """Return what the opcodes of a pickle of protocol 4 build."""
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: list[Any] = []
     for opcode, argument, _ in pickletools.genops(data):
         name = opcode.name
         if name in _PLAIN:
@@ -58,10 +60,10 @@ def _followed(data: bytes) -> Any:  # noqa: ANN401 - of any shape
             stack[start:] = [tuple(stack[start:])]
         elif name in _BUILDERS:
             _BUILDERS[name](stack)
-        elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
-            memo[len(memo) if argument is None else argument] = stack[-1]
+        elif name == "MEMOIZE":
+            memo.append(stack[-1])
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
+            stack.append(memo[int(argument or 0)])
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise DataError(f"its attribute 'pickle' uses {name}, which is not followed")
     return stack[-1]
@@ -99,8 +101,8 @@ def _integers(value: object) -> tuple[int, ...]:
     match value:
         case int():
             return (int(value),)
-        case [*numbers] if isinstance(value, list) and all(isinstance(number, int) for number in numbers):
-            return tuple(map(int, numbers))
+        case list() if all(isinstance(number, int) for number in value):
+            return tuple(map(int, value))
         case ((module, "scalar"), (kind, bytes(data))) if module in _NUMPY:
             return (int(np.frombuffer(data, _dtype(kind), count=1)[0]),)
         case (((module, "_reconstruct"), _), (1, (int(count),), kind, False, bytes(data))) if module in _NUMPY:

@@ -26,7 +26,7 @@ from geolangbind.sensors.records import find_band, nearest
 from geolangbind.sources.card import Card, Place, View
 from geolangbind.sources.readers.checks import distinct_places
 from geolangbind.sources.readers.options import check_options, texts_option
-from geolangbind.sources.readers.torchgeo_layouts import CHANNELS, COLOUR_MASKS, LAYOUTS
+from geolangbind.sources.readers.torchgeo_layouts import CHANNELS, COLOUR_MASKS, LAYOUTS, Dataset
 from geolangbind.sources.record import Content, Item, Record
 
 _ARGUMENTS = ("split", "version", "bands", "num_classes", "task", "scene")
@@ -86,14 +86,13 @@ def open_item(item: Item) -> Content:
 
 
 @lru_cache(maxsize=8)
-def _listed(name: str, root: Path, arguments: str) -> tuple[Any, list[Record]]:
+def _listed(name: str, root: Path, arguments: str) -> tuple[Dataset, list[Record]]:
     """Return the dataset, or None where it is not there, and its samples."""
     from torchgeo import datasets
-    from torchvision.datasets import ImageFolder
 
     kept: dict[str, Any] = json.loads(arguments)
     kind = getattr(datasets, name)
-    if issubclass(kind, ImageFolder):
+    if issubclass(kind, datasets.NonGeoClassificationDataset):
         # a class that has no image in this split is no failure
         kind = type(name, (kind,), {"make_dataset": staticmethod(partial(_with_empty_classes, kind.make_dataset))})
     try:
@@ -123,12 +122,14 @@ def _splits(place: Place) -> dict[str | None, dict[str, Any]]:
     return {split: {**shared, **own} for split, own in (splits or {None: {}}).items()}
 
 
-def _channels(place: Place, view: View, dataset: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - torchgeo has no types here
+def _channels(place: Place, view: View, dataset: Dataset) -> tuple[int, ...] | None:
     """Return which channels of a file the view wants, in its order; None for the file as it is."""
     wanted = view.bands or ()
     if place.spec == "So2Sat":
         if len(dataset.bands) != len(wanted):
-            raise SettingsError(f"torchgeo So2Sat: name one of its bands for each of {','.join(wanted)}, as in 'options: {{bands: [S2_B02]}}'")
+            raise SettingsError(
+                f"torchgeo So2Sat: name one of its bands for each of {','.join(wanted)}, as in 'options: {{bands: [S2_B02]}}'"
+            )
         return None
     order = texts_option(place, "channels") or CHANNELS.get(place.spec, ())
     if not order:
@@ -142,7 +143,7 @@ def _channels(place: Place, view: View, dataset: Any) -> tuple[int, ...] | None:
     return None if chosen == tuple(range(len(order))) else chosen
 
 
-def _so2sat(dataset: Any, number: int) -> NDArray[Any]:  # noqa: ANN401
+def _so2sat(dataset: Dataset, number: int) -> NDArray[Any]:
     import h5py
 
     with h5py.File(dataset.fn) as file:
@@ -151,7 +152,7 @@ def _so2sat(dataset: Any, number: int) -> NDArray[Any]:  # noqa: ANN401
     return np.stack([pixels[band[:2]][..., order[band[:2]].index(band)] for band in dataset.bands])
 
 
-def _mask(path: Path, dataset: Any, name: str) -> NDArray[np.uint8]:  # noqa: ANN401
+def _mask(path: Path, dataset: Dataset, name: str) -> NDArray[np.uint8]:
     from torchgeo.datasets.utils import rgb_to_mask
 
     with opened(path) as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from geolangbind.captions import Caption
 from geolangbind.errors import SettingsError
@@ -16,33 +16,34 @@ from geolangbind.sources.readers.checks import read_json
 from geolangbind.sources.readers.voc import read_annotation
 from geolangbind.sources.record import Record
 
+Dataset: TypeAlias = Any
+"""An object of a class of torchgeo.datasets, which is imported late and has no types."""
 
-def _class_folders(dataset: Any) -> list[Record]:
+
+def _class_folders(dataset: Dataset) -> list[Record]:
     return [Record(Path(path).stem, Path(path), classes=(dataset.classes[number],)) for path, number in dataset.imgs]
 
 
-def _million_aid(dataset: Any) -> list[Record]:
+def _million_aid(dataset: Dataset) -> list[Record]:
     return [Record(Path(row["image"]).stem, Path(row["image"]), classes=tuple(row["label"])) for row in dataset.files]
 
 
-def _skyscript(dataset: Any) -> list[Record]:
+def _skyscript(dataset: Dataset) -> list[Record]:
     source = f"given:{dataset.caption_files[dataset.split]}"
     rows = dataset.captions.iloc[:, :2].itertuples(index=False, name=None)
     return [Record(Path(path).stem, Path(dataset.root, path), captions=(Caption(str(text), source),)) for path, text in rows]
 
 
-def _mmflood(dataset: Any) -> list[Record]:
+def _mmflood(dataset: Dataset) -> list[Record]:
     masks = {Path(path).name: Path(path) for path in dataset.mask.files}
     return [Record(Path(path).stem, Path(path), mask=masks.get(Path(path).name)) for path in dataset.image.files]
 
 
-def _mask_files(dataset: Any) -> list[Record]:
-    return [
-        Record(Path(row["image"]).stem, Path(row["image"]), mask=Path(row["mask"]) if "mask" in row else None) for row in dataset.files
-    ]
+def _mask_files(dataset: Dataset) -> list[Record]:
+    return [Record(Path(row["image"]).stem, Path(row["image"]), mask=Path(row["mask"]) if "mask" in row else None) for row in dataset.files]
 
 
-def _bigearthnet(dataset: Any) -> list[Record]:
+def _bigearthnet(dataset: Dataset) -> list[Record]:
     """Folders of bands. The place is the Sentinel-2 patch for both sensors, so that their views pair."""
     _one_sensor(dataset)
     names = dataset.class_sets[43]
@@ -57,7 +58,7 @@ def _bigearthnet(dataset: Any) -> list[Record]:
     return found
 
 
-def _bigearthnet_v2(dataset: Any) -> list[Record]:
+def _bigearthnet_v2(dataset: Dataset) -> list[Record]:
     """As `_bigearthnet`. The reference maps hold CORINE codes above 255 and are left out."""
     _one_sensor(dataset)
     folder = Path(dataset.root, dataset.dir_file_names[dataset.bands])
@@ -68,12 +69,12 @@ def _bigearthnet_v2(dataset: Any) -> list[Record]:
     return found
 
 
-def _one_sensor(dataset: Any) -> None:
+def _one_sensor(dataset: Dataset) -> None:
     if dataset.bands == "all":
         raise SettingsError(f"torchgeo {type(dataset).__name__}: a view shows one sensor; say 'options: {{bands: s1}}' or s2")
 
 
-def _dior(dataset: Any) -> list[Record]:
+def _dior(dataset: Dataset) -> list[Record]:
     """The test split of the published files has no boxes."""
     found = []
     for row in dataset.sample_df.itertuples():
@@ -83,7 +84,7 @@ def _dior(dataset: Any) -> list[Record]:
     return found
 
 
-def _so2sat(dataset: Any) -> list[Record]:
+def _so2sat(dataset: Dataset) -> list[Record]:
     import h5py
 
     with h5py.File(dataset.fn) as file:
@@ -92,7 +93,7 @@ def _so2sat(dataset: Any) -> list[Record]:
     return [Record(f"{stem}-{number}", Path(dataset.fn), classes=(dataset.classes[label],)) for number, label in enumerate(labels)]
 
 
-LAYOUTS: Mapping[str, Callable[[Any], list[Record]]] = {
+LAYOUTS: Mapping[str, Callable[[Dataset], list[Record]]] = {
     "BigEarthNet": _bigearthnet,
     "BigEarthNetV2": _bigearthnet_v2,
     "DIOR": _dior,
