@@ -71,7 +71,9 @@ def _followed(data: bytes) -> Any:  # noqa: ANN401 - of any shape
 
 def _marked(stack: list[Any]) -> list[Any]:
     """Take the last mark and what lies above it off the stack."""
-    start = next(number for number in reversed(range(len(stack))) if stack[number] is _MARK)
+    start = next((number for number in reversed(range(len(stack))) if stack[number] is _MARK), None)
+    if start is None:
+        raise DataError("its attribute 'pickle' is damaged")
     taken = stack[start + 1 :]
     del stack[start:]
     return taken

@@ -45,7 +45,8 @@ def _mask_files(dataset: Dataset) -> list[Record]:
 
 def _bigearthnet(dataset: Dataset) -> list[Record]:
     """Folders of bands. The place is the Sentinel-2 patch for both sensors, so that their views pair."""
-    _one_sensor(dataset)
+    if dataset.bands == "all":
+        raise SettingsError("torchgeo BigEarthNet: a view shows one sensor; say 'options: {bands: s2}' or s1")
     names = dataset.class_sets[43]
     found = []
     for folders in dataset.folders:
@@ -56,22 +57,6 @@ def _bigearthnet(dataset: Dataset) -> list[Record]:
             classes = tuple(dataset.class_sets[19][number] for number in sorted({number for number in fewer if number is not None}))
         found.append(Record(Path(folders["s2"]).name, Path(folders[dataset.bands]), classes=classes))
     return found
-
-
-def _bigearthnet_v2(dataset: Dataset) -> list[Record]:
-    """As `_bigearthnet`. The reference maps hold CORINE codes above 255 and are left out."""
-    _one_sensor(dataset)
-    folder = Path(dataset.root, dataset.dir_file_names[dataset.bands])
-    found = []
-    for row in dataset.metadata_df.itertuples():
-        patch, cut = (row.patch_id, 2) if dataset.bands == "s2" else (row.s1_name, 3)
-        found.append(Record(row.patch_id, folder / patch.rsplit("_", cut)[0] / patch, classes=tuple(row.labels)))
-    return found
-
-
-def _one_sensor(dataset: Dataset) -> None:
-    if dataset.bands == "all":
-        raise SettingsError(f"torchgeo {type(dataset).__name__}: a view shows one sensor; say 'options: {{bands: s1}}' or s2")
 
 
 def _dior(dataset: Dataset) -> list[Record]:
@@ -95,7 +80,6 @@ def _so2sat(dataset: Dataset) -> list[Record]:
 
 LAYOUTS: Mapping[str, Callable[[Dataset], list[Record]]] = {
     "BigEarthNet": _bigearthnet,
-    "BigEarthNetV2": _bigearthnet_v2,
     "DIOR": _dior,
     "EuroSAT": _class_folders,
     "EuroSAT100": _class_folders,
