@@ -20,7 +20,7 @@ _GENERIC = re.compile(r"(band|layer|channel|gray|grey|b)?[\s_\-#]*\d*$", flags=r
 """Descriptions that number the channels and name nothing."""
 _NUMBERED = re.compile(r"band\s*(\d+)\b", flags=re.IGNORECASE)
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_WAVELENGTH_TOL_UM = 0.01
+WAVELENGTH_TOL_UM = 0.01
 """A wavelength in the file further than this from every band of the sensor is another sensor's."""
 
 
@@ -161,7 +161,7 @@ def _bands_by_wavelength(source: Source, sensor: Sensor) -> list[Band | None]:
         if stored.wavelength_um is None:
             found.append(find_band(sensor.bands, stored.description) if stored.description else None)
             continue
-        close = [band for band in optical if abs((band.center_wavelength_um or 0.0) - stored.wavelength_um) <= _WAVELENGTH_TOL_UM]
+        close = [band for band in optical if abs((band.center_wavelength_um or 0.0) - stored.wavelength_um) <= WAVELENGTH_TOL_UM]
         if not close:
             raise SensorError(
                 f"{source.path}: channel {stored.index} has the wavelength {stored.wavelength_um:g} µm, where {sensor.name} has no band; "

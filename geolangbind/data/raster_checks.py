@@ -75,9 +75,9 @@ def _likely_mistake(unit: Unit) -> str:
             return "the numbers are probably scaled differently; say --scale and --offset (reflectance = stored * scale + offset)"
         case Unit.SIGMA0_DB | Unit.GAMMA0_DB:
             linear = unit.replace("_db", "_linear")
-            return f"they may be linear power (--unit {linear}) or scaled integers (--scale, --offset)"
-        case Unit.SIGMA0_LINEAR | Unit.GAMMA0_LINEAR:
-            return f"they may be decibel (--unit {unit.replace('_linear', '_db')})"
+            return f"they may be linear power (--unit {linear}), amplitudes or scaled integers (--scale, --offset)"
+        case Unit.SIGMA0_LINEAR | Unit.GAMMA0_LINEAR | Unit.SIGMA0_AMPLITUDE | Unit.GAMMA0_AMPLITUDE:
+            return f"they may be decibel (--unit {unit.partition('_')[0]}_db) or scaled integers (--scale, --offset)"
         case Unit.BRIGHTNESS_TEMPERATURE_K | Unit.SURFACE_TEMPERATURE_K:
             return "they may be degrees Celsius (--unit celsius) or scaled integers (--scale, --offset)"
         case Unit.CELSIUS:

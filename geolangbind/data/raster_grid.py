@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rasterio._err import CPLE_BaseError  # what rasterio.warp raises; no public name
 from rasterio.crs import CRS
 from rasterio.transform import Affine, array_bounds, xy
 from rasterio.warp import transform as transform_points
@@ -28,9 +29,14 @@ def finest_grid(sources: Sequence[Source], where: Path) -> Source:
     """Return the source with the most pixels, after checking that all cover the same ground.
 
     Raises:
-        DataError: coordinate systems or extents differ (by more than half a pixel of the coarser file).
+        DataError: coordinate systems or extents differ (by more than half a pixel of the coarser file), or the coordinate system is
+            none that can be brought to degrees.
     """
     finest = max(sources, key=lambda source: source.width * source.height)
+    try:
+        bounds_wgs84(finest.crs, finest.transform, (0, 0, finest.width, finest.height))
+    except CPLE_BaseError as error:
+        raise DataError(f"{finest.path}: its coordinate system cannot be converted to degrees ({str(error)[:60]}...); correct it") from None
     bounds = array_bounds(finest.height, finest.width, finest.transform)
     for source in sources:
         if source.crs != finest.crs:
@@ -57,7 +63,7 @@ def tile_windows(width: int, height: int, size_px: int, overlap_px: int = 0) -> 
 
 
 def ground_sampling_distance_m(crs: CRS | None, transform: Affine, width: int, height: int) -> float | None:
-    """Return the pixel size in metres at the raster's centre (geometric mean of both sides), or None without coordinates.
+    """Return the pixel size in metres at the raster's centre (geometric mean of both sides), or None without coordinates on Earth.
 
     Degrees, and Mercator's stretched metres, are converted at the latitude of the scene with the curvature radii of WGS84.
     """
@@ -68,6 +74,8 @@ def ground_sampling_distance_m(crs: CRS | None, transform: Affine, width: int, h
         return math.sqrt(pixel_area) * float(crs.linear_units_factor[1])
     x, y = xy(transform, height / 2, width / 2)
     lons, lats = transform_points(crs, _WGS84, [x, x + transform.a, x + transform.b], [y, y + transform.d, y + transform.e])
+    if not all(map(math.isfinite, (*lons, *lats))):
+        return None
     squared_sine = math.sin(math.radians(lats[0])) ** 2
     base = 1 - _ECCENTRICITY_SQUARED * squared_sine
     metres_per_lon = math.radians(_SEMI_MAJOR_M / math.sqrt(base)) * math.cos(math.radians(lats[0]))

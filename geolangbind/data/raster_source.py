@@ -47,10 +47,11 @@ class FileBand:
         wavelength_um: centre wavelength from the tags, or None.
         fwhm_um: width from the tags, or None.
         good: False if the file's bad-band list excludes the band.
-        scale: the file's scale tag (1 if none).
-        offset: the file's offset tag (0 if none).
-        unit: the file's unit tag, or None.
+        scale: as stated beside the pixels; None if not, or if the file's tag is 1, which is what GDAL says where there is none.
+        offset: as stated; None if not, or if the file's tag is 0.
+        unit: as stated, or None.
         tags: all tags of the band, keys in upper case.
+        stated_by: what states scale and offset: "file", "header" (ENVI) or "item" (STAC).
     """
 
     index: int
@@ -58,10 +59,11 @@ class FileBand:
     wavelength_um: float | None
     fwhm_um: float | None
     good: bool
-    scale: float
-    offset: float
+    scale: float | None
+    offset: float | None
     unit: str | None
     tags: dict[str, str]
+    stated_by: str = "file"
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _file_band(dataset: Any, index: int, file_tags: dict[str, str]) -> FileBand:
     wavelength_um = _float(tags.get("CENTRAL_WAVELENGTH_UM"))
     fwhm_um = _float(tags.get("FWHM_UM"))
     if wavelength_um is None and (stored := _float(tags.get("WAVELENGTH"))) is not None:
-        factor = _um_factor(tags.get("WAVELENGTH_UNITS") or file_tags.get("WAVELENGTH_UNITS", ""), dataset.name)
+        factor = um_factor(tags.get("WAVELENGTH_UNITS") or file_tags.get("WAVELENGTH_UNITS", ""), dataset.name)
         width = _float(tags.get("FWHM"))
         wavelength_um, fwhm_um = stored * factor, None if width is None else width * factor
     return FileBand(
@@ -170,14 +172,19 @@ def _file_band(dataset: Any, index: int, file_tags: dict[str, str]) -> FileBand:
         wavelength_um=None if wavelength_um is None else round(wavelength_um, 7),
         fwhm_um=None if fwhm_um is None else round(fwhm_um, 7),
         good=tags.get("BBL", "1").strip() != "0",
-        scale=float(dataset.scales[index - 1]),
-        offset=float(dataset.offsets[index - 1]),
+        scale=_unless(float(dataset.scales[index - 1]), 1.0),
+        offset=_unless(float(dataset.offsets[index - 1]), 0.0),
         unit=dataset.units[index - 1] or None,
         tags=tags,
     )
 
 
-def _um_factor(unit: str, path: str) -> float:
+def um_factor(unit: str, path: Path | str) -> float:
+    """Return the length of a wavelength unit in µm.
+
+    Raises:
+        DataError: the unit is unknown.
+    """
     factor = _UM_PER_UNIT.get(unit.strip().lower())
     if factor is None:
         raise DataError(f"{path}: has wavelengths in '{unit}', which is no known unit; set wavelength_units to nanometers or micrometers")
@@ -213,6 +220,10 @@ def _product_names(path: Path) -> list[str]:
 
 def _upper(tags: dict[str, str]) -> dict[str, str]:
     return {key.upper(): value for key, value in tags.items()}
+
+
+def _unless(value: float, nothing: float) -> float | None:
+    return None if value == nothing else value
 
 
 def _float(text: str | None) -> float | None:

@@ -21,7 +21,7 @@ _OFFSET_BASELINE = 4.0
 """Sentinel-2 products carry the offset from this processing baseline on (Sentinel-2 Products Specification Document)."""
 
 _UNITS_OF_MODALITY: dict[str, frozenset[Unit]] = {
-    "sar": frozenset({Unit.SIGMA0_DB, Unit.SIGMA0_LINEAR, Unit.GAMMA0_DB, Unit.GAMMA0_LINEAR}),
+    "sar": frozenset(unit for unit in Unit if unit.startswith(("sigma0", "gamma0"))),
     "dem": frozenset({Unit.ELEVATION_M, Unit.HEIGHT_M}),
 }
 _OPTICAL_UNITS = frozenset({Unit.REFLECTANCE, Unit.DISPLAY_U8, Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K, Unit.CELSIUS})
@@ -75,10 +75,8 @@ def calibrate(layer: Layer, sensor: Sensor, said: Said, where: Path) -> tuple[Ca
     _check_family(unit, sensor, where)
     if said.scale is not None and said.offset is not None:
         return Calibration(unit, said.scale, said.offset), f"{unit} = stored * {said.scale:g} + {said.offset:g}, as said"
-    tag_scale = layer.stored.scale if layer.stored.scale != 1 else None
-    tag_offset = layer.stored.offset if layer.stored.offset != 0 else None
-    scale = said.scale if said.scale is not None else tag_scale
-    offset = said.offset if said.offset is not None else tag_offset
+    scale = said.scale if said.scale is not None else layer.stored.scale
+    offset = said.offset if said.offset is not None else layer.stored.offset
     if layer.source.is_picture or unit is not sensor.unit_of(layer.band) or sensor.rule is ScaleRule.UNIT_VARIES:
         plain = Calibration(unit, 1.0 if scale is None else scale, offset or 0.0)
         return plain, f"values are {unit} (stored * {plain.scale:g} + {plain.offset:g})"
@@ -88,7 +86,8 @@ def calibrate(layer: Layer, sensor: Sensor, said: Said, where: Path) -> tuple[Ca
     if said.scale is not None or said.offset is not None:
         note = "as said"
     elif scale is not None:
-        note = f"scale of the file, {note}" if offset is None else "scale and offset of the file"
+        by = layer.stored.stated_by
+        note = f"scale of the {by}, {note}" if offset is None else f"scale and offset of the {by}"
     return calibration, f"{unit} = stored * {calibration.scale:g} + {calibration.offset:g} ({note})"
 
 

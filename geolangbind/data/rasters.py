@@ -1,4 +1,4 @@
-"""Rasters in: GeoTIFFs, folders of single-band GeoTIFFs, JPEG and PNG, as float32 images in canonical units with a validity mask.
+"""Rasters in: GeoTIFF, ENVI, JPEG and PNG files, folders of GeoTIFFs and STAC items, as float32 images in canonical units with a mask.
 
 What the channels are and how their numbers become physical is decided once, by `open_raster`, before any pixel is read; each decision
 is kept as a note. What neither the file nor the sensor's record says, the user must say.
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from geolangbind.data.raster_bands import Layer, layers_of_file, layers_of_folder, raster_files
 from geolangbind.data.raster_grid import PixelWindow, finest_grid, ground_sampling_distance_m
+from geolangbind.data.raster_item import inspect_any, layers_of_item
 from geolangbind.data.raster_reader import Raster, RasterReader
-from geolangbind.data.raster_source import Source, inspect, product_platform, product_sensor
+from geolangbind.data.raster_source import Source, product_platform, product_sensor
 from geolangbind.data.raster_units import Said, calibrate, refuse_mixed_units
+from geolangbind.data.stac import ITEM_SUFFIXES, Item, read_item
 from geolangbind.errors import DataError, SensorError
 from geolangbind.sensors import Sensor, Unit, get_sensor
 
@@ -35,8 +37,9 @@ def open_raster(
     """Decide what a raster holds, without reading pixels.
 
     Args:
-        path: GeoTIFF, JPEG or PNG, or a folder of single-band GeoTIFFs whose names end in the band.
-        sensor: name, alias or YAML file; not needed where the product name or a colour picture's format states it.
+        path: GeoTIFF, JPEG, PNG or ENVI file (or its header), a folder of single-band GeoTIFFs whose names end in the band, or the JSON
+            file of a STAC item.
+        sensor: name, alias or YAML file; not needed where the product name, a STAC item or a colour picture's format states it.
         bands: a selection where the raster names its bands, else the order of its channels.
         unit: unit of the values after scale and offset.
         scale: unit = stored * scale + offset; goes before the file's tags and the sensor's rule.
@@ -52,9 +55,7 @@ def open_raster(
     where = Path(path)
     if not where.exists():
         raise DataError(f"{where}: no such file or folder")
-    source = None if where.is_dir() else inspect(where)
-    record = _sensor(where, source, sensor, platform)
-    layers, notes = layers_of_folder(where, record, bands) if source is None else layers_of_file(source, record, bands)
+    record, layers, notes = _layers(where, sensor, platform, bands)
     said = Said(None if unit is None else Unit.parse(str(unit)), scale, offset)
     decided = [calibrate(layer, record, said, where) for layer in layers]
     refuse_mixed_units(layers, [calibration for calibration, _ in decided], where)
@@ -112,6 +113,32 @@ def read_raster(
 def iter_windows(reader: RasterReader, size_px: int, overlap_px: int = 0) -> Iterator[Raster]:
     """Yield the windows of an opened raster lazily; see `RasterReader.windows`."""
     return reader.windows(size_px, overlap_px)
+
+
+def _layers(
+    where: Path, said: str | Path | None, platform: str | None, bands: Sequence[str] | None
+) -> tuple[Sensor, tuple[Layer, ...], tuple[str, ...]]:
+    """Return the sensor, the channels and notes on both."""
+    if where.is_dir():
+        record = _sensor(where, None, said, platform)
+        return record, *layers_of_folder(where, record, bands)
+    if where.suffix.lower() in ITEM_SUFFIXES:
+        item = read_item(where)
+        record = _item_sensor(item, said, platform)
+        return record, *layers_of_item(item, record, bands)
+    source = inspect_any(where)
+    record = _sensor(where, source, said, platform)
+    return record, *layers_of_file(source, record, bands)
+
+
+def _item_sensor(item: Item, said: str | Path | None, platform: str | None) -> Sensor:
+    if said is None and len(item.sensors) != 1:
+        several = f" (what it states fits {' and '.join(item.sensors)})" if item.sensors else ""
+        raise SensorError(f"{item.path}: does not say which sensor it is from{several}; say --sensor, `geolangbind sensors` lists them")
+    name = said or item.sensors[0]
+    record = get_sensor(name, platform)
+    known = platform is None and item.platform in record.platforms
+    return get_sensor(name, item.platform) if known else record
 
 
 def _sensor(where: Path, source: Source | None, said: str | Path | None, platform: str | None) -> Sensor:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geolangbind.data.envi import data_of, is_header
 from geolangbind.data.raster_reader import Raster, RasterReader
 from geolangbind.data.rasters import PixelWindow, open_raster
+from geolangbind.data.stac import ITEM_SUFFIXES, is_item, locate, read_item
 from geolangbind.errors import DataError, GeoLangBindError, SettingsError, UnitError
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
@@ -78,7 +80,7 @@ def _card_classes(path: Path) -> dict[str, tuple[str, ...]]:
 def find_images(path: Path, options: Mapping[str, Any]) -> list[Path]:
     """The images that a path stands for: itself, or everything readable below a folder.
 
-    A folder whose files each hold one band of one scene is one image.
+    A folder whose files each hold one band of one scene is one image, and so is a STAC item with its rasters.
 
     Args:
         path: file or folder.
@@ -91,13 +93,34 @@ def find_images(path: Path, options: Mapping[str, Any]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder")
-    if _is_scene(path, options):
+    below = [path, *path.rglob("*")]
+    items = [file for file in below if file.suffix.lower() in ITEM_SUFFIXES and is_item(file)]
+    described = {*map(Path.resolve, items), *(file.parent.resolve() for file in items)}.union(*map(_rasters_of, items))
+    scenes = {folder for folder in below if folder.is_dir() and folder.resolve() not in described and _is_scene(folder, options)}
+    if path in scenes:
         return [path]
-    scenes = {folder for folder in path.rglob("*") if folder.is_dir() and _is_scene(folder, options)}
-    files = [file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and not scenes & {*file.parents}]
-    if not (found := sorted([*files, *scenes])):
-        raise DataError(f"{path}: no image below it; readable are {', '.join(_SUFFIXES)}")
+    files = [file for file in below if file.suffix.lower() in _SUFFIXES]
+    files += [_envi_image(file) for file in below if file.suffix.lower() == ".hdr" and is_header(file)]
+    alone = [file for file in files if file.resolve() not in described and not scenes & {*file.parents}]
+    if not (found := sorted([*alone, *items, *scenes])):
+        raise DataError(f"{path}: no image below it; readable are {', '.join(_SUFFIXES)}, ENVI files with their .hdr and STAC items")
     return found
+
+
+def _rasters_of(item_path: Path) -> set[Path]:
+    """The files that a STAC item describes; none if the item is damaged, which opening it then tells."""
+    try:
+        item = read_item(item_path)
+    except GeoLangBindError:
+        return set()
+    return {file.resolve() for asset in item.assets if (file := locate(item, asset)) is not None}
+
+
+def _envi_image(header: Path) -> Path:
+    try:
+        return data_of(header)
+    except DataError:
+        return header  # opening it tells what is missing
 
 
 def _is_scene(folder: Path, options: Mapping[str, Any]) -> bool:

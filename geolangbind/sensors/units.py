@@ -23,8 +23,10 @@ class Unit(StrEnum):
     DISPLAY_U8 = "display_u8"
     SIGMA0_DB = "sigma0_db"
     SIGMA0_LINEAR = "sigma0_linear"
+    SIGMA0_AMPLITUDE = "sigma0_amplitude"
     GAMMA0_DB = "gamma0_db"
     GAMMA0_LINEAR = "gamma0_linear"
+    GAMMA0_AMPLITUDE = "gamma0_amplitude"
     BRIGHTNESS_TEMPERATURE_K = "brightness_temperature_k"
     SURFACE_TEMPERATURE_K = "surface_temperature_k"
     CELSIUS = "celsius"
@@ -67,6 +69,9 @@ def to_canonical(values: NDArray[np.float32], unit: Unit) -> tuple[NDArray[np.fl
         case Unit.SIGMA0_LINEAR | Unit.GAMMA0_LINEAR:
             decibel = 10 * np.log10(np.maximum(values, np.float32(_MIN_BACKSCATTER)))
             return decibel.astype(np.float32), Unit.SIGMA0_DB if unit is Unit.SIGMA0_LINEAR else Unit.GAMMA0_DB
+        case Unit.SIGMA0_AMPLITUDE | Unit.GAMMA0_AMPLITUDE:  # the square root of power, as radar products store it in 16 bits
+            decibel = 20 * np.log10(np.maximum(values, np.float32(_MIN_BACKSCATTER**0.5)))
+            return decibel.astype(np.float32), Unit.SIGMA0_DB if unit is Unit.SIGMA0_AMPLITUDE else Unit.GAMMA0_DB
         case Unit.CELSIUS:
             return values + np.float32(273.15), Unit.BRIGHTNESS_TEMPERATURE_K
         case Unit.DISPLAY_U8:
@@ -82,6 +87,8 @@ PLAUSIBLE_RANGE: dict[Unit, tuple[float, float]] = {
     Unit.GAMMA0_DB: (-60, 40),
     Unit.SIGMA0_LINEAR: (0, 1e4),
     Unit.GAMMA0_LINEAR: (0, 1e4),
+    Unit.SIGMA0_AMPLITUDE: (0, 1e2),
+    Unit.GAMMA0_AMPLITUDE: (0, 1e2),
     Unit.BRIGHTNESS_TEMPERATURE_K: (150, 1300),
     Unit.SURFACE_TEMPERATURE_K: (150, 1300),
     Unit.CELSIUS: (-120, 1000),

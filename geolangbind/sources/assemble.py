@@ -8,8 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from geolangbind.captions import Caption, Facts, merge, write_captions
-from geolangbind.captions.joined import JoinedCaptions
+from geolangbind.captions import Caption, Facts, JoinedCaptions, merge, write_captions
 from geolangbind.data.raster_grid import PixelWindow, tile_windows
 from geolangbind.data.raster_reader import Stored
 from geolangbind.data.sample import Box, Encoding, Sample, SampleMeta
@@ -77,7 +76,7 @@ def _sample(
         chip = squash(chip, view.size_px, stored.nodata)
     key = sample_key(view, record.place, window)
     captions = _captions(card, view, opened, chip, record, key, stored, joined)
-    kept = picture_bytes(opened, stored) if chip.image is stored.image and view.encoding is None else None
+    kept = picture_bytes(opened, stored, view.encoding) if window is None and chip.image is stored.image else None
     meta = SampleMeta(
         sensor=view.sensor,
         bands=opened.bands,

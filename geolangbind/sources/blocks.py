@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Set
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from geolangbind.captions.joined import JoinedCaptions
+from geolangbind.captions import JoinedCaptions
 from geolangbind.data.index import Index, Layout, ShardRecord, shard_from_json, shard_to_json
 from geolangbind.data.write import PendingShard, layout_of
 from geolangbind.errors import DataError, GeoLangBindError
@@ -41,24 +42,27 @@ class Done:
         fingerprint: see `Block`.
         shards: records of the tars written.
         skipped: records that gave nothing.
+        wordless: samples with neither caption nor label.
     """
 
     block: str
     fingerprint: str
     shards: tuple[ShardRecord, ...]
     skipped: tuple[Skipped, ...]
+    wordless: int = 0
 
 
 def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> Done:
     """Write the block's shards and its journal entry; runs in a worker process, one sample in memory at a time.
 
     Samples of one layout (bands, unit, shape, type) share a tar; a block of images of many sizes gives as many tars. A record that
-    cannot be used is skipped with its reason (windows of it that were read before stay). Nothing is left under a final name when the writing itself fails.
+    cannot be used is skipped with its reason (windows of it that were read before stay). Nothing is left under a final name when the
+    writing itself fails.
     """
-    joined = None if captions is None else JoinedCaptions(captions)
+    joined = None if captions is None else _joined(captions)
     begun: list[PendingShard] = []
     current: dict[Layout, PendingShard] = {}
-    skipped = []
+    skipped, wordless = [], 0
     try:
         for record in block.records:
             try:
@@ -69,9 +73,10 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
                         current[layout] = PendingShard(out / f"{block.name}{number}.tar", layout)
                         begun.append(current[layout])
                     current[layout].add(sample)
+                    wordless += not sample.meta.captions and not sample.meta.labels
             except GeoLangBindError as error:
                 skipped.append(Skipped(block.view.name, record.place, str(error)))
-        done = Done(block.name, block.fingerprint, tuple(shard.seal() for shard in begun), tuple(skipped))
+        done = Done(block.name, block.fingerprint, tuple(shard.seal() for shard in begun), tuple(skipped), wordless)
         for shard in begun:
             shard.place()
     finally:
@@ -79,6 +84,12 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
             shard.discard()
     _save(out, done)
     return done
+
+
+@cache
+def _joined(captions: Path) -> JoinedCaptions:
+    """Opened once in each worker process."""
+    return JoinedCaptions(captions)
 
 
 def load_done(block: Block, out: Path) -> Done | None:
@@ -93,6 +104,7 @@ def load_done(block: Block, out: Path) -> Done | None:
             fingerprint=block.fingerprint,
             shards=tuple(shard_from_json(shard) for shard in raw["shards"]),
             skipped=tuple(Skipped(**entry) for entry in raw["skipped"]),
+            wordless=int(raw["wordless"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
@@ -118,6 +130,7 @@ def _save(out: Path, done: Done) -> None:
         "fingerprint": done.fingerprint,
         "shards": [shard_to_json(shard) for shard in done.shards],
         "skipped": [asdict(entry) for entry in done.skipped],
+        "wordless": done.wordless,
     }
     temporary = folder / f".{done.block}.{os.getpid()}.tmp"
     try:

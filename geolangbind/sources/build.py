@@ -63,6 +63,7 @@ class Report:
         places: by view, the reader and pattern that found its files.
         missing: views whose files were not there.
         skipped: records that gave no sample, with reasons.
+        wordless: samples with neither caption nor label, which contrastive training cannot use.
     """
 
     card: str
@@ -75,6 +76,7 @@ class Report:
     places: Mapping[str, str]
     missing: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    wordless: int
 
     @property
     def ok(self) -> bool:
@@ -98,7 +100,7 @@ def build(
     root: Path,
     out: Path,
     options: Options = Options(),
-    progress: Callable[[Plan], Progress] | None = None,  # noqa: B008
+    progress: Callable[[Plan], Progress] | None = None,
 ) -> Report:
     """Turn a source into shards with an index.
 
@@ -143,8 +145,9 @@ def _write(blocks: Sequence[Block], card: Card, out: Path, options: Options) -> 
     if options.workers == 1 or len(blocks) == 1:
         yield from ((block, write_block(block, card, out, options.captions)) for block in blocks)
         return
-    # spawn: a fork would copy whatever threads and GDAL handles this process has
-    context = multiprocessing.get_context("spawn")
+    # not forked from here, where a fork would copy whatever threads and GDAL handles there are, but from a server that only imports
+    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([write_block.__module__])
     with ProcessPoolExecutor(min(options.workers, max(len(blocks), 1)), mp_context=context) as pool:
         waiting = {pool.submit(write_block, block, card, out, options.captions): block for block in blocks}
         try:
@@ -190,6 +193,7 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         places=plan.places,
         missing=plan.missing,
         skipped=skipped,
+        wordless=sum(done.wordless for done in blocks),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from geolangbind.data.sample import ENCODINGS, Encoding
 from geolangbind.errors import SettingsError
 from geolangbind.paths import cards_dir
 from geolangbind.sensors import get_sensor
@@ -22,7 +23,7 @@ from geolangbind.sensors.units import Unit
 UNKNOWN = "unknown"
 TASKS = ("train", "zero_shot", "multi_label", "fine_grained", "retrieval", "segmentation")
 FITS = ("whole", "tile", "squash")
-READERS = ("files", "table", "coco", "voc", "torchgeo", "geobench")
+READERS = ("files", "table", "arrays", "coco", "voc", "torchgeo", "geobench")
 CAPTION_RULES = ("given", "labels", "boxes", "mask", "tags")
 
 
@@ -71,7 +72,7 @@ class View:
     gsd_m: float | None = None
     size_px: int | None = None
     fit: str = "whole"
-    encoding: str | None = None
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _view(name: str, document: object, folder: Path) -> View:
     if known["fit"] != "whole" and "size_px" not in known:
         raise SettingsError(f"{where}: fit {known['fit']} needs size_px, the side of a chip")
     if "encoding" in raw:
-        known["encoding"] = _choices([raw["encoding"]], f"{where}: encoding", ("npy", "png", "jpg", "tif"))[0]
+        known["encoding"] = _choices([raw["encoding"]], f"{where}: encoding", ENCODINGS)[0]
     entries = raw["from"] if isinstance(raw["from"], list) else [raw["from"]]
     return View(**known, places=tuple(_place(entry, where) for entry in entries))
 

@@ -56,9 +56,9 @@ def squash(chip: Chip, size_px: int, nodata: float | None) -> Chip:
     if (height, width) == (size_px, size_px):
         return chip
     values = chip.image.astype(np.float32)
-    hole = np.zeros((height, width), bool)
+    hole: NDArray[np.bool_] = np.zeros((height, width), np.bool_)
     if nodata is not None:
-        hole = (np.isnan(values) if math.isnan(nodata) else chip.image == nodata).any(axis=0)
+        hole = np.asarray(np.isnan(values) if math.isnan(nodata) else chip.image == nodata).any(axis=0)
         values[:, hole] = 0
     resized = np.stack([_resize(channel, size_px, Image.Resampling.BICUBIC) for channel in values])
     if hole.any():

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
 
 from geolangbind.captions import Caption
 from geolangbind.data.decode import decode_image
 from geolangbind.data.raster_grid import PixelWindow
-from geolangbind.data.raster_reader import Stored
+from geolangbind.data.raster_reader import RasterReader, Stored
 from geolangbind.data.raster_source import opened
 from geolangbind.data.rasters import open_raster
-from geolangbind.data.sample import Box
+from geolangbind.data.sample import Box, Encoding
+from geolangbind.data.stac import read_item
 from geolangbind.errors import DataError, UnitError
 from geolangbind.sensors import Unit, get_sensor
 from geolangbind.sources.card import View
@@ -25,7 +28,7 @@ from geolangbind.sources.record import Item, Record
 _MAX_BYTES = 1 << 29
 """No chip is larger: 512 MiB are 9,000 x 9,000 pixels of RGB in float, or 1,150 x 1,150 of 202 bands."""
 
-_PICTURES = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
+_PICTURES: Mapping[str, Encoding] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def open_record(record: Record, view: View) -> Opened:
         SensorError: its bands are not known.
         UnitError: its unit is not known.
     """
-    return _open_item(record.image, view) if isinstance(record.image, Item) else _open_raster(record, record.image, view)
+    return _open_item(record, record.image, view) if isinstance(record.image, Item) else _open_raster(record, record.image, view)
 
 
 def check_size(opened: Opened, window: PixelWindow, dtype_bytes: int = 4) -> None:
@@ -84,16 +87,21 @@ def check_size(opened: Opened, window: PixelWindow, dtype_bytes: int = 4) -> Non
         )
 
 
-def picture_bytes(opened: Opened, stored: Stored) -> tuple[str, bytes] | None:
-    """Return encoding and bytes of a JPEG or PNG file that holds exactly the stored numbers, or None."""
+def picture_bytes(opened: Opened, stored: Stored, wanted: Encoding | None) -> tuple[Encoding, bytes] | None:
+    """Return encoding and bytes of a JPEG or PNG file to be stored as they are, or None.
+
+    Without an encoding wanted, only where the bytes decode to exactly the stored numbers: decoders of JPEG differ by a few levels. Where
+    the card wants `jpg`, the file's bytes are better than a second compression.
+    """
     encoding = None if opened.file is None else _PICTURES.get(opened.file.suffix.lower())
-    if opened.file is None or encoding is None:
+    if opened.file is None or encoding is None or wanted not in (None, encoding):
         return None
     data = opened.file.read_bytes()
     try:
-        same = np.array_equal(decode_image(data, encoding), stored.image)
+        image = decode_image(data, encoding)
     except DataError:  # a palette, or four channels: readable as a raster, but no member of a shard
         return None
+    same = image.shape == stored.image.shape if wanted == encoding else np.array_equal(image, stored.image)
     return (encoding, data) if same else None
 
 
@@ -101,9 +109,7 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
     reader = open_raster(
         path, sensor=view.sensor, bands=view.bands, unit=view.unit, scale=view.scale, offset=view.offset, nodata=view.nodata
     )
-    mask = None if record.mask is None else _read_mask(record.mask)
-    if mask is not None and mask.shape != (reader.height, reader.width):
-        raise DataError(f"{record.mask}: mask of {mask.shape} for an image of {(reader.height, reader.width)}")
+    mask = None if record.mask is None else read_mask(record.mask, reader)
     return Opened(
         read=reader.read_stored,
         bands=tuple(band.name for band in reader.bands),
@@ -114,11 +120,12 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
         classes=record.classes,
         captions=record.captions,
         boxes=record.boxes,
+        datetime=read_item(path).datetime if path.suffix in (".json", ".geojson") else None,
         file=path if path.is_file() else None,
     )
 
 
-def _open_item(item: Item, view: View) -> Opened:
+def _open_item(record: Record, item: Item, view: View) -> Opened:
     content = OPENERS[item.reader](item)
     bands = view.bands or tuple(band.name for band in get_sensor(view.sensor).bands)
     if len(bands) != len(content.image):
@@ -140,9 +147,9 @@ def _open_item(item: Item, view: View) -> Opened:
         height=content.image.shape[1],
         gsd_m=view.gsd_m,
         mask=content.mask,
-        classes=content.classes,
-        captions=content.captions,
-        boxes=content.boxes,
+        classes=content.classes or record.classes,
+        captions=(*record.captions, *content.captions),
+        boxes=content.boxes or record.boxes,
         datetime=content.datetime,
     )
 
@@ -159,11 +166,25 @@ def _unit(view: View, bands: Sequence[str]) -> tuple[Unit, float, float]:
     return unit, scale, offset
 
 
-def _read_mask(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: Path, reader: RasterReader) -> NDArray[np.uint8]:
+    """Return the class numbers (H, W) of a mask on the grid of an image; one in another grid is brought there by its nearest pixels.
+
+    Raises:
+        DataError: it is no mask, or not of the image's size without coordinates that say where it lies.
+    """
     with opened(path) as dataset:
-        if dataset.count != 1 or dataset.dtypes[0] not in ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64"):
+        if dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "ui":
             raise DataError(f"{path}: a mask is one channel of class numbers, this has {dataset.count} of {dataset.dtypes[0]}")
-        values = dataset.read(1)
+        same_size = (dataset.width, dataset.height) == (reader.width, reader.height)
+        placed = dataset.crs is not None and reader.crs is not None
+        if not same_size and not placed:
+            raise DataError(f"{path}: a mask of {dataset.width} x {dataset.height} for an image of {reader.width} x {reader.height} pixels")
+        if same_size and not (placed and (dataset.crs != reader.crs or not dataset.transform.almost_equals(reader.transform, 1e-3))):
+            values = dataset.read(1)
+        else:
+            options = {"crs": reader.crs, "transform": reader.transform, "width": reader.width, "height": reader.height}
+            with WarpedVRT(dataset, resampling=Resampling.nearest, **options) as grid:
+                values = grid.read(1)
     if values.size and not (values.min() >= 0 and values.max() <= 255):
         raise DataError(f"{path}: class numbers run from {values.min()} to {values.max()}; masks hold 0 to 255")
     return np.asarray(values, dtype=np.uint8)

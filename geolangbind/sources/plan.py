@@ -118,7 +118,7 @@ def _views(card: Card, wanted: Sequence[str] | None) -> list[View]:
 def _find(card: Card, view: View, root: Path) -> tuple[str | None, list[Record]]:
     """The first of the view's places that is there, and its records in order."""
     for place in view.places:
-        records = READERS[place.reader](root, place, card, view)
+        records = READERS.get(place.reader, lambda *_: [])(root, place, card, view)
         if not records:
             continue
         records.sort(key=lambda record: (record.place, str(record.image)))

@@ -64,7 +64,9 @@ def render_card(card: Card) -> Iterator[RenderableType]:
     views = Table("view", "sensor", "bands", "unit", "pixels", "read from (first found)")
     for view in card.views.values():
         bands = ",".join(view.bands) if view.bands and len(view.bands) <= 13 else str(len(view.bands or get_sensor(view.sensor).bands))
-        size = f"{view.size_px or '?'} px at {f'{view.gsd_m:g} m' if view.gsd_m else '?'}" + ("" if view.fit == "whole" else f", {view.fit}")
+        size = f"{view.size_px or '?'} px at {f'{view.gsd_m:g} m' if view.gsd_m else '?'}" + (
+            "" if view.fit == "whole" else f", {view.fit}"
+        )
         unit = str(view.unit or get_sensor(view.sensor).unit)
         views.add_row(view.name, view.sensor, bands, unit, size, "\n".join(f"{place.reader} {place.spec}" for place in view.places))
     yield views
@@ -87,6 +89,8 @@ def render_report(report: Report) -> Iterator[RenderableType]:
         yield f"[yellow]view {view}: its files are not under the root[/]"
     for line in _differences(report):
         yield f"[yellow]{line}[/]"
+    if report.wordless:
+        yield f"[yellow]{report.wordless} samples have neither caption nor label; give some with --captions FILE.jsonl or in the card[/]"
     if report.skipped:
         reasons = Counter((entry.view, entry.why) for entry in report.skipped)
         skipped = Table("view", "samples", "first", "skipped because", style="red")

@@ -90,7 +90,9 @@ def test_floats_that_may_be_reflectance_already_are_not_scaled_twice(tif, tmp_pa
 def test_radar_must_say_its_unit(tif, tmp_path):
     decibel = -RNG.uniform(5, 25, (2, 6, 6)).astype(np.float32)
     path = tif(tmp_path / "s1.tif", decibel, names=["VV", "VH"])
-    with pytest.raises(UnitError, match="--unit gamma0_db or gamma0_linear or sigma0_db or sigma0_linear"):
+    with pytest.raises(
+        UnitError, match="--unit gamma0_amplitude or gamma0_db or gamma0_linear or sigma0_amplitude or sigma0_db or sigma0_linear"
+    ):
         open_raster(path, sensor="s1")
     np.testing.assert_allclose(read_raster(path, sensor="s1", unit="gamma0_db").image, decibel)
     linear = tif(tmp_path / "linear.tif", (10 ** (decibel / 10)).astype(np.float32), names=["VV", "VH"])

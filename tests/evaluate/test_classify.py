@@ -100,6 +100,27 @@ def test_a_folder_of_single_bands_is_one_image(tmp_path, tif, sensor, bands, opt
             open_raster(scene, **options)
 
 
+def test_envi_files_and_stac_items_are_one_image_each(tmp_path, tif):
+    bands = {}
+    for band in ("B02", "B03"):
+        tif(tmp_path / f"T31_2017_{band}.tif", pixels(8, 8, 1).astype(np.uint16) * 20)
+        bands[band] = {"href": f"T31_2017_{band}.tif", "type": "image/tiff", "roles": ["data"]}
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "id": "x", "properties": {}, "assets": bands}))
+    (tmp_path / "labels.json").write_text('{"labels": ["forest"]}')
+    other = tmp_path / "other"
+    other.mkdir()
+    envi = tif(other / "cube.dat", pixels(8, 8), driver="ENVI")
+    (other / "lone.hdr").write_text("ENVI\n")
+    (other / "gtopo.hdr").write_text("NROWS 8\n")
+    picture = tif(tmp_path / "photo.tif", pixels(8, 8))
+    found = [item, envi, other / "lone.hdr", picture]
+    assert find_images(tmp_path, {"sensor": "sentinel-2-l2a", "offset": 0.0}) == sorted(found)
+    assert find_images(item, {}) == [item]
+    item.write_text(item.read_text().replace('"assets": {', '"assets": 3, "other": {'))
+    assert item in find_images(tmp_path, {})  # damaged: opening it says how
+
+
 def test_nothing_to_classify_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no image below it; readable are \.tif"):
         find_images(tmp_path, {})

@@ -23,6 +23,8 @@ def test_parse_lists_the_units():
         (Unit.SIGMA0_LINEAR, f32(1, 0.1, 100), f32(0, -10, 20), Unit.SIGMA0_DB),
         (Unit.GAMMA0_LINEAR, f32(0.01), f32(-20), Unit.GAMMA0_DB),
         (Unit.SIGMA0_LINEAR, f32(0, -1), f32(-60, -60), Unit.SIGMA0_DB),
+        (Unit.SIGMA0_AMPLITUDE, f32(1, 0.1, 10, 0), f32(0, -20, 20, -60), Unit.SIGMA0_DB),
+        (Unit.GAMMA0_AMPLITUDE, f32(0.5), f32(-6.0206), Unit.GAMMA0_DB),
         (Unit.CELSIUS, f32(0, 26.85), f32(273.15, 300), Unit.BRIGHTNESS_TEMPERATURE_K),
         (Unit.DISPLAY_U8, f32(0, 51, 255), f32(0, 0.2, 1), Unit.DISPLAY_U8),
         (Unit.REFLECTANCE, f32(-0.01, 1.2), f32(-0.01, 1.2), Unit.REFLECTANCE),

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers import coco, files, geobench, table, torchgeo, voc
+from geolangbind.sources.readers import arrays, coco, files, geobench, table, torchgeo, voc
 from geolangbind.sources.record import Content, Item, Record
 
 Reader = Callable[[Path, Place, Card, View], list[Record]]
 
 READERS: Mapping[str, Reader] = {
+    "arrays": arrays.records,
     "files": files.records,
     "table": table.records,
     "coco": coco.records,
@@ -26,6 +27,7 @@ READERS: Mapping[str, Reader] = {
 """By the name that cards use."""
 
 OPENERS: Mapping[str, Callable[[Item], Content]] = {
+    "arrays": arrays.open_item,
     "torchgeo": torchgeo.open_item,
     "geobench": geobench.open_item,
 }

@@ -58,7 +58,7 @@ def fill(root: Path, pattern: str, values: Mapping[str, object]) -> Path:
     path = root / _NAME.sub(value, pattern)
     # by its letters: links inside the root may well lead to another disk
     parts = path.relative_to(root).parts if path.is_relative_to(root) else ("..",)
-    if ".." in parts:
+    if ".." in parts or "\0" in str(path):
         raise DataError(f"'{path}' leads out of {root}")
     return path
 

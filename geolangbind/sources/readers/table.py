@@ -27,7 +27,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
 
     Options, fields written as in `sentences[].raw` (names with dots, `[]` for each of a list):
         image: pattern of the image's path; `{name}` is a field of the row or a name of the table's own pattern.
-        items: field of a JSON document that holds the rows; the document itself if absent.
+        items: field of a JSON document that holds the rows; absent, the document is a list of rows, rows by name, or one row.
         columns: names of the columns, for tables without a first line that says them (a list).
         delimiter: between the columns, if neither comma nor, in a `.tsv`, tabulator.
         place: pattern of the sample's identity; the image's name if absent.
@@ -89,7 +89,9 @@ def _rows(path: Path, place: Place) -> Iterator[Row]:
             with path.open(encoding="utf-8-sig") as file:
                 document = json.load(file)
             rows = document if items is None else _one(document, items)
-            yield from (row if isinstance(row, dict) else {"value": row} for row in (rows.values() if isinstance(rows, dict) else rows))
+            if isinstance(rows, dict):  # rows by name, or one row
+                rows = list(rows.values()) if rows and all(isinstance(row, dict) for row in rows.values()) else [rows]
+            yield from (row if isinstance(row, dict) else {"value": row} for row in rows)
             return
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".jsonl":
