@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from geolangbind.data.sample import Box
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, SettingsError
 from geolangbind.sources.card import Card, Place, View
 from geolangbind.sources.readers.checks import bounds, distinct_places, pixel_box, read_json
-from geolangbind.sources.readers.options import check_options, mapping_option, text_option, texts_option
+from geolangbind.sources.readers.options import check_options, text_option, texts_option
 from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
 
@@ -22,7 +22,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
 
     Options:
         image: pattern of the image's path, of the fields of the image's entry and the names of the annotation file's own pattern.
-        splits: annotation file under the root by split, where their names do not say it; others are then left out.
+        splits: annotation files by split, a name with or without suffix or a list of them; other files are then left out.
         without: categories to leave out.
         crowd: `keep` for groups (`iscrowd`) and ignored regions (`ignore`), which are left out else.
         bad_boxes: `drop` for boxes outside their image or without an area, which are an error else.
@@ -32,16 +32,27 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
         DataError: a file is damaged, names an unknown category or image, or a box cannot be used; the message names file and image.
     """
     check_options(place, ("image", "splits", "without", "crowd", "bad_boxes"))
-    splits = {name: split for split, name in mapping_option(place, "splits").items()}
+    splits = _splits(place)
     found: list[Record] = []
     for path, said in find(root, place.spec):
-        name = path.relative_to(root).as_posix()
-        if not splits or name in splits:
-            found += _of_file(root, path, {**said, "split": splits.get(name, said.get("split", ""))}, place)
+        split = splits.get(path.name, splits.get(path.stem)) if splits else said.get("split", "")
+        if split is not None:
+            found += _of_file(root, path, {"split": split, **said}, split_name(split or None), place)
     return distinct_places(found, root)
 
 
-def _of_file(root: Path, path: Path, said: Mapping[str, str], place: Place) -> list[Record]:
+def _splits(place: Place) -> dict[str, str]:
+    """Return the split of each annotation file that the card names."""
+    told = place.options.get("splits", {})
+    names = (
+        {split: [value] if isinstance(value, str) else value for split, value in told.items()} if isinstance(told, dict) else {None: None}
+    )
+    if not all(isinstance(listed, list) and all(isinstance(name, str) for name in listed) for listed in names.values()):
+        raise SettingsError(f"coco: splits must name the annotation files of each split, as in {{train: [train2017]}}, got '{told}'")
+    return {name: str(split) for split, listed in names.items() for name in listed or ()}
+
+
+def _of_file(root: Path, path: Path, said: Mapping[str, str], split: str | None, place: Place) -> list[Record]:
     document = read_json(path)
     pattern = text_option(place, "image") or "images/{file_name}"
     try:
@@ -59,7 +70,7 @@ def _of_file(root: Path, path: Path, said: Mapping[str, str], place: Place) -> l
             Record(
                 place=Path(image["file_name"]).with_suffix("").as_posix(),
                 image=fill(root, pattern, {**image, **said}),
-                split=split_name(said["split"] or None),
+                split=split,
                 boxes=tuple(boxes[number]),
             )
             for number, image in images.items()

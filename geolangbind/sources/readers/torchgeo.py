@@ -100,6 +100,8 @@ def _listed(name: str, root: Path, arguments: str) -> tuple[Dataset, list[Record
         return dataset, LAYOUTS[name](dataset)
     except (datasets.DatasetNotFoundError, FileNotFoundError):
         return None, []
+    except ImportError as error:
+        raise SettingsError(f"torchgeo {name} needs another package: {error}; pip install 'geolangbind[parquet]' brings pyarrow") from None
     except (AssertionError, TypeError) as error:
         raise SettingsError(f"torchgeo {name} does not take {kept}: {error or 'a value is none of its choices'}") from None
     except (OSError, ValueError, LookupError, AttributeError, RuntimeError, BadZipFile) as error:

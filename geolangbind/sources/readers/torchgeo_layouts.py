@@ -59,6 +59,19 @@ def _bigearthnet(dataset: Dataset) -> list[Record]:
     return found
 
 
+def _bigearthnet_v2(dataset: Dataset) -> list[Record]:
+    """As `_bigearthnet`. The reference maps hold CORINE codes above 255 and are left out."""
+    if dataset.bands == "all":
+        raise SettingsError("torchgeo BigEarthNetV2: a view shows one sensor; say 'options: {bands: s2}' or s1")
+    folder = Path(dataset.root, dataset.dir_file_names[dataset.bands])
+    found = []
+    for row in dataset.metadata_df.itertuples():
+        # the tile's folder bears the name without the patch's numbers, for Sentinel-1 also without the tile
+        name, tail = (row.patch_id, 2) if dataset.bands == "s2" else (row.s1_name, 3)
+        found.append(Record(row.patch_id, folder / name.rsplit("_", tail)[0] / name, classes=tuple(row.labels)))
+    return found
+
+
 def _dior(dataset: Dataset) -> list[Record]:
     """The test split of the published files has no boxes."""
     found = []
@@ -80,6 +93,7 @@ def _so2sat(dataset: Dataset) -> list[Record]:
 
 LAYOUTS: Mapping[str, Callable[[Dataset], list[Record]]] = {
     "BigEarthNet": _bigearthnet,
+    "BigEarthNetV2": _bigearthnet_v2,
     "DIOR": _dior,
     "EuroSAT": _class_folders,
     "EuroSAT100": _class_folders,

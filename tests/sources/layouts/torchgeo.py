@@ -134,6 +134,16 @@ def bigearthnet(root):
     return s1, s2
 
 
+def bigearthnet_v2(root):
+    s1, s2 = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_26_57", "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"
+    patch(root / "BigEarthNet-S2" / "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP" / s2, S2_BANDS, "uint16")
+    patch(root / "BigEarthNet-S1" / "S1A_IW_GRDH_1SDV_20170613T165043" / s1, ("VV", "VH"), "float32")
+    (root / "Reference_Maps").mkdir()
+    row = {"patch_id": s2, "s1_name": s1, "labels": ["Arable land", "Marine waters"], "split": "validation"}
+    pd.DataFrame([row]).to_parquet(root / "metadata.parquet")
+    return s1, s2
+
+
 def so2sat(root, name="testing.h5", samples=2):
     import h5py
 

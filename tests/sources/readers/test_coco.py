@@ -50,10 +50,13 @@ def test_the_split_stands_in_the_name_of_the_file(write, listing, tmp_path):
 
 
 def test_the_card_says_which_file_is_which_split(write, listing):
-    for name in ("train2017", "test2017", "test_inshore"):
+    for name in ("train2017", "val2017", "test2017", "test_inshore"):
         write(f"{name}.json", [image(1, f"{name[:4]}.jpg")], [])
-    found = listing("coco", "*.json", splits={"train": "train2017.json", "test": "test2017.json"})
-    assert {place: record.split for place, record in found.items()} == {"trai": "train", "test": "test"}
+    found = listing("coco", "*.json", splits={"train": ["train2017", "val2017.json"], "test": "test2017"})
+    assert {place: record.split for place, record in found.items()} == {"trai": "train", "val2": "train", "test": "test"}
+    for wrong in ("train2017", {"train": 5}, {"train": [5]}):
+        with pytest.raises(SettingsError, match="splits must name the annotation files"):
+            listing("coco", "*.json", splits=wrong)
 
 
 def test_the_same_name_in_two_splits_is_two_places(write, listing):

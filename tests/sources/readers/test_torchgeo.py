@@ -134,17 +134,34 @@ def test_mmflood(on_disk, listing, tmp_path):
     ],
 )
 def test_bigearthnet(on_disk, listing, tmp_path, classes, expected):
-    s1, s2 = on_disk.bigearthnet(tmp_path)
+    _, s2 = on_disk.bigearthnet(tmp_path)
     options = {"num_classes": classes}
     (optical,) = listing("torchgeo", "BigEarthNet", splits=THREE, options={**options, "bands": "s2"}).values()
     (radar,) = listing("torchgeo", "BigEarthNet", splits=THREE, options={**options, "bands": "s1"}).values()
     assert (optical.place, optical.split, optical.classes) == (s2, "train", expected)
     assert (radar.place, radar.classes) == (s2, expected)
-    reader = open_raster(optical.image, sensor="sentinel-2-l2a", scale=0.0001, offset=0)
+    check_patch(on_disk, optical.image, radar.image)
+
+
+def test_bigearthnet_v2(on_disk, listing, tmp_path):
+    pytest.importorskip("pyarrow")
+    _, s2 = on_disk.bigearthnet_v2(tmp_path)
+    (optical,) = listing("torchgeo", "BigEarthNetV2", splits=THREE, options={"bands": "s2"}).values()
+    (radar,) = listing("torchgeo", "BigEarthNetV2", splits=THREE, options={"bands": "s1"}).values()
+    assert (optical.place, optical.split, optical.classes) == (s2, "validation", ("Arable land", "Marine waters"))
+    assert (radar.place, radar.classes) == (s2, optical.classes)
+    check_patch(on_disk, optical.image, radar.image)
+    with pytest.raises(SettingsError, match="bands: s2"):
+        listing("torchgeo", "BigEarthNetV2", splits=THREE)
+
+
+def check_patch(on_disk, optical, radar):
+    """The folders open as rasters, bands in order, and the bands have the numbers that rasterio reads."""
+    reader = open_raster(optical, sensor="sentinel-2-l2a", scale=0.0001, offset=0)
     assert [band.name for band in reader.bands] == list(on_disk.S2_BANDS)
-    np.testing.assert_allclose(reader.read().image[3], on_disk.stored(optical.image / f"{s2}_B04.tif")[0] * 1e-4, rtol=1e-6)
-    reader = open_raster(radar.image, sensor="sentinel-1-grd", bands=["VH"], unit="sigma0_db")
-    np.testing.assert_array_equal(reader.read().image, on_disk.stored(radar.image / f"{s1}_VH.tif"))
+    np.testing.assert_allclose(reader.read().image[3], on_disk.stored(optical / f"{optical.name}_B04.tif")[0] * 1e-4, rtol=1e-6)
+    reader = open_raster(radar, sensor="sentinel-1-grd", bands=["VH"], unit="sigma0_db")
+    np.testing.assert_array_equal(reader.read().image, on_disk.stored(radar / f"{radar.name}_VH.tif"))
 
 
 def test_both_sensors_of_bigearthnet_in_one_view_are_refused(on_disk, listing, tmp_path):
