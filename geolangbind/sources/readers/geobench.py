@@ -29,6 +29,8 @@ from geolangbind.sources.readers.pickled_label import pickled_label
 from geolangbind.sources.record import Content, Item, Record
 
 _DATE = re.compile(r"_(\d{4}-\d{2}-\d{2}.*|NoDate)$")
+_MAX_SIDE = 8192
+"""No sample of GEO-Bench is that large; a damaged header may claim any size."""
 _WRONG_NAMES = ("m-eurosat", "m-brick-kiln")
 """Their arrays are named after other bands than they hold (github.com/ServiceNow/geo-bench, issues 28 and 29)."""
 
@@ -77,22 +79,29 @@ def open_item(item: Item) -> Content:
 
     try:
         with h5py.File(item.root) as file:
-            arrays = {name: np.asarray(array) for name, array in file.items() if isinstance(array, h5py.Dataset)}
-            attribute = file.attrs.get("pickle")
-    except OSError as error:
-        raise DataError(f"{item.root}: not readable as HDF5: {error}") from None
-    try:
-        chosen = [arrays[name] for name in _chosen(list(arrays), item.options)]
-        if len({array.shape for array in chosen}) > 1 or chosen[0].ndim != 2:
-            raise DataError(f"its bands have the shapes {', '.join(str(array.shape) for array in chosen)}, not one of height and width")
-        masks = [array for name, array in arrays.items() if _DATE.sub("", name) == "label"]
-        if masks:
-            return Content(np.stack(chosen), mask=_mask(masks[0]))
-        numbers = _labels(item.root.parent).get(item.root.stem)
-        numbers = _numbers(pickled_label(attribute)) if numbers is None else numbers
-        return Content(np.stack(chosen), classes=tuple(_class_name(number, item.options["classes"]) for number in numbers))
+            return _content(item, {name: array for name, array in file.items() if isinstance(array, h5py.Dataset)}, file.attrs)
     except DataError as error:
         raise DataError(f"{item.root}: {error}") from None
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:  # as h5py meets the damage
+        raise DataError(f"{item.root}: not readable as HDF5: {error}") from None
+
+
+def _content(item: Item, stored: Mapping[str, Any], attributes: Mapping[str, Any]) -> Content:
+    names = _chosen(list(stored), item.options)
+    shapes = {stored[name].shape for name in names}
+    height_width = shapes.pop() if len(shapes) == 1 else ()
+    if len(height_width) != 2 or max(height_width) > _MAX_SIDE:
+        told = ", ".join(f"{name} {stored[name].shape}" for name in names)
+        raise DataError(f"its bands must have one height and width, up to {_MAX_SIDE} pixels: {told}")
+    image = np.stack([stored[name][...] for name in names])
+    masks = [name for name in stored if _DATE.sub("", name) == "label"]
+    if masks:
+        return Content(image, mask=_mask(stored[masks[0]], height_width))
+    numbers = _labels(item.root.parent).get(item.root.stem)
+    if numbers is None:
+        label = pickled_label(attributes.get("pickle"))
+        numbers = label if len(label) == 1 else _several(label)
+    return Content(image, classes=tuple(_class_name(number, item.options["classes"]) for number in numbers))
 
 
 def _chosen(stored: list[str], options: Mapping[str, Any]) -> list[str]:
@@ -133,10 +142,6 @@ def _labels(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _numbers(label: tuple[int, ...]) -> tuple[int, ...]:
-    return label if len(label) == 1 else _several(label)
-
-
 def _several(flags: object) -> tuple[int, ...]:
     if not isinstance(flags, list | tuple) or any(flag not in (0, 1) for flag in flags):
         raise DataError("the label of several classes must be 0 or 1 for each")
@@ -158,8 +163,10 @@ def _lists(path: Path) -> dict[str, list[str]]:
     return document
 
 
-def _mask(stored: NDArray[Any]) -> NDArray[np.uint8]:
-    mask = stored[..., 0] if stored.ndim == 3 and stored.shape[2] == 1 else stored
-    if mask.ndim != 2 or mask.dtype.kind not in "iub" or (mask.size and not (mask.min() >= 0 and mask.max() <= 255)):
-        raise DataError(f"its label is no mask of class numbers 0 to 255: {stored.dtype} {stored.shape}")
-    return mask.astype(np.uint8)
+def _mask(stored: Any, height_width: tuple[int, ...]) -> NDArray[np.uint8]:  # noqa: ANN401 - h5py is untyped
+    if stored.shape not in (height_width, (*height_width, 1)) or stored.dtype.kind not in "iub":
+        raise DataError(f"its label is no mask of class numbers for {height_width}: {stored.dtype} {stored.shape}")
+    mask = stored[...].reshape(height_width)
+    if mask.size and not (mask.min() >= 0 and mask.max() <= 255):
+        raise DataError(f"its mask holds class numbers from {mask.min()} to {mask.max()}; masks hold 0 to 255")
+    return np.asarray(mask, dtype=np.uint8)

@@ -66,7 +66,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
 
 
 def open_item(item: Item) -> Content:
-    """Read one sample.
+    """Read the numbers and the mask of one sample.
 
     Raises:
         DataError: its files cannot be read.
@@ -75,14 +75,13 @@ def open_item(item: Item) -> Content:
     if item.number >= len(listed):
         raise DataError(f"{item.root}: the files of {item.spec} changed while they were read; build again")
     record = listed[item.number]
-    known: dict[str, Any] = {"classes": record.classes, "captions": record.captions, "boxes": record.boxes}
     if item.spec == "So2Sat":
-        return Content(_so2sat(dataset, item.number), **known)
+        return Content(_so2sat(dataset, item.number))
     channels: Sequence[int] | None = item.options["channels"]
     with opened(Path(str(record.image))) as file:
         image = file.read(None if channels is None else [channel + 1 for channel in channels])
         bounds = bounds_wgs84(file.crs, file.transform, (0, 0, file.width, file.height))
-    return Content(image, None if record.mask is None else _mask(record.mask, dataset, item.spec), **known, bounds_wgs84=bounds)
+    return Content(image, None if record.mask is None else _mask(record.mask, dataset, item.spec), bounds_wgs84=bounds)
 
 
 @lru_cache(maxsize=8)
@@ -148,10 +147,13 @@ def _channels(place: Place, view: View, dataset: Dataset) -> tuple[int, ...] | N
 def _so2sat(dataset: Dataset, number: int) -> NDArray[Any]:
     import h5py
 
-    with h5py.File(dataset.fn) as file:
-        pixels = {"S1": file["sen1"][number], "S2": file["sen2"][number]}
     order = {"S1": dataset.all_s1_band_names, "S2": dataset.all_s2_band_names}
-    return np.stack([pixels[band[:2]][..., order[band[:2]].index(band)] for band in dataset.bands])
+    try:
+        with h5py.File(dataset.fn) as file:
+            pixels = {"S1": file["sen1"][number], "S2": file["sen2"][number]}
+        return np.stack([pixels[band[:2]][..., order[band[:2]].index(band)] for band in dataset.bands])
+    except (OSError, RuntimeError, LookupError, ValueError) as error:  # as h5py meets the damage
+        raise DataError(f"{dataset.fn}: sample {number} is not readable: {error}") from None
 
 
 def _mask(path: Path, dataset: Dataset, name: str) -> NDArray[np.uint8]:

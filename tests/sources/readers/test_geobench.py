@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError, SettingsError
+from geolangbind.sources.build import Options, build
 from geolangbind.sources.readers import OPENERS, geobench
 
 SO2SAT = ("05 - VH.LEE Filtered", "06 - VV.LEE Filtered", "02 - Blue", "04 - Red", "08 - NIR", "08A - Vegetation Red Edge")
@@ -132,7 +134,7 @@ def test_partitions_that_cannot_be_used(listing, tmp_path, text):
         (None, bands(["04 - Red"]), "no label that can be read"),
         (1, bands(["02 - Blue"]), "no array for band B04; it has 02 - Blue"),
         (1, bands(["04 - Red_2015-01-01", "04 - Red_2016-01-01"]), "2 arrays for band B04"),
-        (1, bands(["04 - Red"], shape=(3, 3, 2)), r"shapes \(3, 3, 2\)"),
+        (1, bands(["04 - Red"], shape=(3, 3, 2)), r"one height and width, up to 8192 pixels: 04 - Red \(3, 3, 2\)"),
     ],
 )
 def test_files_that_cannot_be_used(on_disk, listing, tmp_path, label, arrays, message):
@@ -149,6 +151,18 @@ def test_no_hdf5_and_no_mask(on_disk, listing, tmp_path):
     on_disk.partition(folder, train=["a", "b", "c"])
     (folder / "b.hdf5").write_bytes(b"no HDF5")
     found = listing("geobench", "m-x", bands=("R", "G", "B"))
-    for name, message in (("a", "no mask of class numbers"), ("b", "not readable as HDF5"), ("c", "not readable as HDF5")):
+    for name, message in (("a", "class numbers from 300 to 300"), ("b", "not readable as HDF5"), ("c", "not readable as HDF5")):
         with pytest.raises(DataError, match=message):
             content(found[name])
+
+
+def test_through_the_builder(on_disk, card, tmp_path):
+    arrays = bands(SO2SAT)
+    on_disk.sample(tmp_path / "root" / "m-so2sat", "id_0001", arrays, 1)
+    on_disk.partition(tmp_path / "root" / "m-so2sat", valid=["id_0001"])
+    view = {"sensor": "sentinel-2-l1c", "bands": ["B04", "B02"], "unit": "reflectance", "scale": 1, "offset": 0, "gsd_m": 10}
+    whole = card(views={"msi": {**view, "from": {"geobench": "m-so2sat"}}}, classes={"forest": ["trees"], "water": ["a lake"]})
+    assert build(whole, tmp_path / "root", tmp_path / "out", Options(workers=1)).skipped == ()
+    ((sample,),) = [stream.read_many(range(len(stream))) for stream in ShardSet.open(tmp_path / "out").streams]
+    np.testing.assert_array_equal(sample.image, [arrays["04 - Red"], arrays["02 - Blue"]])
+    assert (sample.meta.split, sample.meta.labels) == ("validation", {"scene_class": "water"})
