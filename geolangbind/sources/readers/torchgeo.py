@@ -31,6 +31,8 @@ from geolangbind.sources.record import Content, Item, Record
 
 _ARGUMENTS = ("split", "version", "bands", "num_classes", "task", "scene")
 """Arguments of torchgeo's classes that a card may give; none of them is a path, an address or a function."""
+_DAMAGE = (OSError, ValueError, LookupError, AttributeError, RuntimeError, BadZipFile)
+"""What torchgeo and the libraries below it raise where they meet damaged files."""
 
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
@@ -96,15 +98,23 @@ def _listed(name: str, root: Path, arguments: str) -> tuple[Dataset, list[Record
         kind = type(name, (kind,), {"make_dataset": staticmethod(partial(_with_empty_classes, kind.make_dataset))})
     try:
         dataset = kind(root=root, **kept)
-        return dataset, LAYOUTS[name](dataset)
     except (datasets.DatasetNotFoundError, FileNotFoundError):
         return None, []
     except ImportError as error:
         raise SettingsError(f"torchgeo {name} needs another package: {error}; pip install 'geolangbind[parquet]' brings pyarrow") from None
     except (AssertionError, TypeError) as error:
         raise SettingsError(f"torchgeo {name} does not take {kept}: {error or 'a value is none of its choices'}") from None
-    except (OSError, ValueError, LookupError, AttributeError, RuntimeError, BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(f"{root}: {name} is there but cannot be read: {type(error).__name__} {error}") from None
+    try:
+        listed = LAYOUTS[name](dataset)
+    except (*_DAMAGE, TypeError) as error:
+        raise DataError(f"{root}: {name} is there but cannot be listed: {type(error).__name__} {error}") from None
+    for record in listed:
+        path = Path(str(record.image))
+        if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
+            raise DataError(f"{root}: {name} lists {path}, which does not lie there")
+    return dataset, listed
 
 
 def _with_empty_classes(make_dataset: Callable[..., Any], *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes torchvision's on

@@ -1,4 +1,4 @@
-"""Every torchgeo layout through the builder into shards and back: numbers as rasterio (for So2Sat h5py) reads them, splits, labels, masks."""
+"""Every torchgeo layout through the builder into shards and back: numbers as rasterio (So2Sat: h5py) reads them, splits, labels, masks."""
 
 import h5py
 import numpy as np
@@ -18,7 +18,9 @@ TIF = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"
 
 # class: builder and its arguments, view, the card's entry, and by key: file (and channels), split, label
 CASES = {
-    "EuroSAT": ("eurosat", (), {**S2, "bands": EUROSAT}, {"splits": THREE}, {"v-River_1": (f"{TIF}/River/River_1.tif", None, "test", "River")}),
+    "EuroSAT": (
+        "eurosat", (), {**S2, "bands": EUROSAT}, {"splits": THREE}, {"v-River_1": (f"{TIF}/River/River_1.tif", None, "test", "River")},
+    ),
     "EuroSAT100": (
         "eurosat", ("eurosat-100",), {**S2, "bands": ["B8A", "B02"]}, {"splits": THREE},
         {"v-Forest_1": (f"{TIF}/Forest/Forest_1.tif", [13, 2], "train", "Forest")},
@@ -30,7 +32,9 @@ CASES = {
     "RESISC45": (
         "resisc45", (), RGB, {"splits": THREE}, {"v-sea_ice_001": ("NWPU-RESISC45/sea_ice/sea_ice_001.jpg", None, "test", "sea_ice")},
     ),
-    "UCMerced": ("ucmerced", (), RGB, {"splits": THREE}, {"v-beach00": ("UCMerced_LandUse/Images/beach/beach00.tif", None, "test", "beach")}),
+    "UCMerced": (
+        "ucmerced", (), RGB, {"splits": THREE}, {"v-beach00": ("UCMerced_LandUse/Images/beach/beach00.tif", None, "test", "beach")},
+    ),
     "PatternNet": ("patternnet", (), RGB, {}, {"v-harbor001": ("PatternNet/images/harbor/harbor001.jpg", None, None, "harbor")}),
     "MillionAID": (
         "million_aid", (), RGB, {"splits": {"train": {"split": "train"}}},

@@ -269,3 +269,13 @@ def test_files_that_vanish_while_building(on_disk, listing, tmp_path):
     with pytest.raises(DataError, match="changed while they were read"):
         content(record)
     assert isinstance(record.image.root, Path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"), [("/etc/hostname,x", "does not lie there"), ("../a.jpg,x", "does not lie there"), (",x", "cannot be listed")]
+)
+def test_tables_that_mean_harm_or_are_damaged(on_disk, listing, tmp_path, row, message):
+    on_disk.skyscript(tmp_path)
+    (tmp_path / "SkyScript_val_5K_filtered_by_CLIP_openai.csv").write_text(f"filepath,title\n{row}\n")
+    with pytest.raises(DataError, match=message):
+        listing("torchgeo", "SkyScript", splits=THREE)
