@@ -24,6 +24,7 @@ class Item:
         spec: as in the card.
         options: as in the card, for the split it belongs to.
         number: place in the opened thing.
+        file: the file that holds the pixels, whose change makes the sample another one; the root if None.
     """
 
     reader: str
@@ -31,6 +32,7 @@ class Item:
     spec: str
     options: Mapping[str, Any]
     number: int
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
