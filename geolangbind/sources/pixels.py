@@ -115,7 +115,7 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
         width=first.width,
         height=first.height,
         gsd_m=first.gsd_m or view.gsd_m,
-        mask=None if record.mask is None else read_mask(record.mask, first, record.mask_colors),
+        mask=None if record.mask is None else read_mask(record.mask, first, record.mask_colors, record.mask_values),
         classes=record.classes,
         captions=record.captions,
         boxes=record.boxes,
