@@ -22,7 +22,7 @@ from geolangbind.data.raster_checks import check_guarded, check_plausible
 from geolangbind.data.raster_grid import PixelWindow, bounds_wgs84, tile_windows
 from geolangbind.data.raster_source import opened
 from geolangbind.data.raster_units import Calibration
-from geolangbind.errors import DataError, NoValidPixelError
+from geolangbind.errors import DataError, NoValidPixelError, UnitError
 from geolangbind.sensors import Band, ChannelSet, Sensor, Unit, channel_set
 from geolangbind.sensors.units import to_canonical
 
@@ -72,6 +72,7 @@ class Stored:
         offset: see above.
         nodata: number without data (NaN allowed), None where all pixels are valid by definition.
         bounds_wgs84: west, south, east, north in degrees, or None.
+        doubt: why the values can hardly be in their unit, or None.
     """
 
     image: NDArray[Any]
@@ -80,6 +81,7 @@ class Stored:
     offset: float
     nodata: float | None
     bounds_wgs84: Bounds | None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,18 +133,25 @@ class RasterReader:
         image, valid = self._checked(area)
         return self._converted(image.astype(np.float32), valid, area)
 
-    def read_stored(self, window: PixelWindow | None = None) -> Stored:
-        """Read the raster, or a window of it, for a shard; checked as `read` checks it, and with its failures."""
+    def read_stored(self, window: PixelWindow | None = None, *, tolerant: bool = False) -> Stored:
+        """Read the raster, or a window of it, for a shard; checked as `read` checks it, and with its failures.
+
+        Args:
+            window: see `read`.
+            tolerant: values that can hardly be in their unit are told in `Stored.doubt`, not refused.
+        """
         area = (0, 0, self.width, self.height) if window is None else window
         image, valid = self._checked(area)
-        raster = self._converted(image.astype(np.float32), valid.copy(), area)
+        doubts: list[str] | None = [] if tolerant else None
+        raster = self._converted(image.astype(np.float32), valid.copy(), area, doubts)
+        doubt = doubts[0] if doubts else None
         if not self._one_rule or (self.nodata[0] is not None and not np.isfinite(image).all()):
             raster.image[:, ~raster.valid] = np.nan
-            return Stored(raster.image, raster.unit, 1.0, 0.0, math.nan, raster.bounds_wgs84)
+            return Stored(raster.image, raster.unit, 1.0, 0.0, math.nan, raster.bounds_wgs84, doubt)
         rule, nodata = self.calibrations[0], self.nodata[0]
         if nodata is None and image.dtype.kind == "f":
             nodata = math.nan
-        return Stored(image, rule.unit, rule.scale, rule.offset, nodata, raster.bounds_wgs84)
+        return Stored(image, rule.unit, rule.scale, rule.offset, nodata, raster.bounds_wgs84, doubt)
 
     @property
     def _one_rule(self) -> bool:
@@ -182,8 +191,10 @@ class RasterReader:
         if not found:
             raise NoValidPixelError(f"{self.path}: has no valid pixel")
 
-    def _converted(self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow) -> Raster:
-        """Turn stored numbers (C, H, W), changed in place, into a `Raster`."""
+    def _converted(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow, doubts: list[str] | None = None
+    ) -> Raster:
+        """Turn stored numbers (C, H, W), changed in place, into a `Raster`; implausible values are refused, or added to `doubts`."""
         for channel, calibration in zip(image, self.calibrations, strict=True):
             check_guarded(channel[valid], calibration, self.path)
             channel[...] = calibration.apply(channel)
@@ -191,7 +202,12 @@ class RasterReader:
         if not valid.any():
             raise NoValidPixelError(f"{self.path}: has no valid pixel in window {area} after conversion to {self.calibrations[0].unit}")
         image[:, ~valid] = 0
-        check_plausible(image[:, valid], self.calibrations[0].unit, self.path)
+        try:
+            check_plausible(image[:, valid], self.calibrations[0].unit, self.path)
+        except UnitError as error:
+            if doubts is None:
+                raise
+            doubts.append(str(error))
         canonical, unit = to_canonical(image, self.calibrations[0].unit)
         canonical[:, ~valid] = 0
         return Raster(

@@ -24,8 +24,10 @@ _KEY_LETTERS = 64
 _HASH_LETTERS = 8
 
 
-def samples_of(record: Record, card: Card, view: View, joined: JoinedCaptions | None = None) -> Iterator[Sample]:
-    """Yield the samples that a record gives: one, or one per window for the fit `tile`; windows without any data are left out.
+def samples_of(record: Record, card: Card, view: View, joined: JoinedCaptions | None = None) -> Iterator[tuple[Sample, str | None]]:
+    """Yield the samples that a record gives, each with a doubt about its values or None.
+
+    One sample, or one per window for the fit `tile`; windows without any data are left out.
 
     Raises:
         GeoLangBindError: the record cannot be used; nothing of it should be.
@@ -48,7 +50,7 @@ def samples_of(record: Record, card: Card, view: View, joined: JoinedCaptions | 
                 raise
             continue
         found += 1
-        yield _sample(record, card, view, opened, window if len(windows) > 1 else None, stored, joined)
+        yield _sample(record, card, view, opened, window if len(windows) > 1 else None, stored, joined), stored.doubt
     if not found:
         raise NoValidPixelError("has no valid pixel")
 

@@ -26,8 +26,8 @@ _SHARD_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A record that gave no sample, and why."""
+class Finding:
+    """A record that gave no sample, or a doubtful one, and why."""
 
     view: str
     place: str
@@ -43,13 +43,15 @@ class Done:
         fingerprint: see `Block`.
         shards: records of the tars written.
         skipped: records that gave nothing.
+        doubtful: samples that are there, but whose values can hardly be in the unit that the card states.
         wordless: samples with neither caption nor label.
     """
 
     block: str
     fingerprint: str
     shards: tuple[ShardRecord, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[Finding, ...]
+    doubtful: tuple[Finding, ...] = ()
     wordless: int = 0
 
 
@@ -65,11 +67,13 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
     joined = None if captions is None else _joined(captions)
     begun: list[PendingShard] = []
     current: dict[Layout, PendingShard] = {}
-    skipped, wordless = [], 0
+    skipped: list[Finding] = []
+    doubtful: list[Finding] = []
+    wordless = 0
     try:
         for record in block.records:
             try:
-                for sample in samples_of(record, card, block.view, joined):
+                for sample, doubt in samples_of(record, card, block.view, joined):
                     layout = layout_of(sample)
                     if layout not in current or current[layout].tar.n_bytes >= _SHARD_BYTES:
                         number = f"-{len(begun):03d}" if begun else ""
@@ -77,9 +81,10 @@ def write_block(block: Block, card: Card, out: Path, captions: Path | None) -> D
                         begun.append(current[layout])
                     current[layout].add(sample)
                     wordless += not sample.meta.captions and not sample.meta.labels
+                    doubtful += [] if doubt is None else [Finding(block.view.name, record.place, doubt)]
             except GeoLangBindError as error:
-                skipped.append(Skipped(block.view.name, record.place, str(error)))
-        done = Done(block.name, block.fingerprint, tuple(shard.seal() for shard in begun), tuple(skipped), wordless)
+                skipped.append(Finding(block.view.name, record.place, str(error)))
+        done = Done(block.name, block.fingerprint, tuple(shard.seal() for shard in begun), tuple(skipped), tuple(doubtful), wordless)
         for shard in begun:
             shard.place()
     finally:
@@ -111,7 +116,8 @@ def load_done(block: Block, out: Path) -> Done | None:
             block=block.name,
             fingerprint=block.fingerprint,
             shards=tuple(shard_from_json(shard) for shard in raw["shards"]),
-            skipped=tuple(Skipped(**entry) for entry in raw["skipped"]),
+            skipped=tuple(Finding(**entry) for entry in raw["skipped"]),
+            doubtful=tuple(Finding(**entry) for entry in raw["doubtful"]),
             wordless=int(raw["wordless"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
@@ -138,6 +144,7 @@ def _save(out: Path, done: Done) -> None:
         "fingerprint": done.fingerprint,
         "shards": [shard_to_json(shard) for shard in done.shards],
         "skipped": [asdict(entry) for entry in done.skipped],
+        "doubtful": [asdict(entry) for entry in done.doubtful],
         "wordless": done.wordless,
     }
     temporary = folder / f".{done.block}.{os.getpid()}.tmp"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from geolangbind.data.index import INDEX_NAME, ShardRecord, load_index
 from geolangbind.data.write import write_index
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.sensors import add_sensor
-from geolangbind.sources.blocks import JOURNAL, Done, Skipped, forget_others, load_done, own_sensor, write_block
+from geolangbind.sources.blocks import JOURNAL, Done, Finding, forget_others, load_done, own_sensor, write_block
 from geolangbind.sources.card import Card, View
 from geolangbind.sources.plan import Block, Plan, make_plan
 
@@ -64,6 +64,7 @@ class Report:
         places: by view, the reader and pattern that found its files.
         missing: views whose files were not there.
         skipped: records that gave no sample, with reasons.
+        doubtful: samples that are in the shards, but whose values can hardly be in the unit that the card states.
         wordless: samples with neither caption nor label, which contrastive training cannot use.
     """
 
@@ -76,7 +77,8 @@ class Report:
     blocks: int
     places: Mapping[str, str]
     missing: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[Finding, ...]
+    doubtful: tuple[Finding, ...]
     wordless: int
 
     @property
@@ -92,8 +94,8 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Plain values, in the order of the class."""
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        skipped = [{"view": entry.view, "place": entry.place, "why": entry.why} for entry in self.skipped]
-        return {**told, "out": str(self.out), "ok": self.ok, "count": self.count, "skipped": skipped}
+        findings = {name: [asdict(entry) for entry in getattr(self, name)] for name in ("skipped", "doubtful")}
+        return {**told, "out": str(self.out), "ok": self.ok, "count": self.count, **findings}
 
 
 def build(
@@ -195,6 +197,7 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         places=plan.places,
         missing=plan.missing,
         skipped=skipped,
+        doubtful=tuple(entry for done in blocks for entry in done.doubtful),
         wordless=sum(done.wordless for done in blocks),
     )
 

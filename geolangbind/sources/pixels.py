@@ -109,8 +109,10 @@ def picture_bytes(opened: Opened, stored: Stored, wanted: Encoding | None) -> tu
 def _open_raster(record: Record, path: Path, view: View) -> Opened:
     readers = _readers(record, path, view)
     first = readers[0]
+    # who states unit and scale of a whole source is believed, and told of what looks wrong; what follows from rules alone is refused
+    tolerant = view.unit is not None and view.scale is not None
     return Opened(
-        read=first.read_stored if len(readers) == 1 else partial(_read_stack, readers),
+        read=partial(_read, readers, tolerant),
         bands=tuple(band.name for reader in readers for band in reader.bands),
         width=first.width,
         height=first.height,
@@ -144,13 +146,13 @@ def _readers(record: Record, path: Path, view: View) -> list[RasterReader]:
     return readers
 
 
-def _read_stack(readers: Sequence[RasterReader], window: PixelWindow) -> Stored:
-    parts = [reader.read_stored(window) for reader in readers]
+def _read(readers: Sequence[RasterReader], tolerant: bool, window: PixelWindow) -> Stored:
+    parts = [reader.read_stored(window, tolerant=tolerant) for reader in readers]
     if len({(part.unit, part.scale, part.offset, str(part.nodata)) for part in parts}) > 1:
         raise DataError(
             f"{readers[0].path}: the files of its stack have different units or no-data numbers; say --unit, --scale and --offset"
         )
-    return replace(parts[0], image=np.concatenate([part.image for part in parts]))
+    return parts[0] if len(parts) == 1 else replace(parts[0], image=np.concatenate([part.image for part in parts]))
 
 
 def _open_item(record: Record, item: Item, view: View) -> Opened:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from rich.console import Console, RenderableType
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from geolangbind.sensors import get_sensor
+from geolangbind.sources.blocks import Finding
 from geolangbind.sources.build import Report
 from geolangbind.sources.card import UNKNOWN, Card, list_cards, load_card
 from geolangbind.sources.plan import Plan
@@ -93,15 +93,23 @@ def render_report(report: Report) -> Iterator[RenderableType]:
         yield f"[yellow]{line}[/]"
     if report.wordless:
         yield f"[yellow]{report.wordless} samples have neither caption nor label; give some with --captions FILE.jsonl or in the card[/]"
-    if report.skipped:
-        reasons = Counter((entry.view, entry.why) for entry in report.skipped)
-        skipped = Table("view", "samples", "first", "skipped because", style="red")
-        for (view, why), count in reasons.most_common(_SHOWN_REASONS):
-            first = next(entry.place for entry in report.skipped if (entry.view, entry.why) == (view, why))
-            skipped.add_row(view, str(count), first, why)
-        yield skipped
-        if len(reasons) > _SHOWN_REASONS:
-            yield f"and {len(reasons) - _SHOWN_REASONS} more reasons; --json lists every sample"
+    yield from _findings(report.doubtful, "doubtful: kept, as the card states the unit", "yellow")
+    yield from _findings(report.skipped, "skipped because", "red")
+
+
+def _findings(findings: Sequence[Finding], title: str, style: str) -> Iterator[RenderableType]:
+    """Findings by reason, the commonest first; paths are taken out of the reasons, so that alike ones fall together."""
+    reasons: dict[tuple[str, str], list[Finding]] = {}
+    for entry in findings:
+        reasons.setdefault((entry.view, re.sub(r"^\S*[/\\]\S*: ", "", entry.why)), []).append(entry)
+    if not reasons:
+        return
+    table = Table("view", "samples", "first", title, style=style)
+    for (view, why), entries in sorted(reasons.items(), key=lambda pair: -len(pair[1]))[:_SHOWN_REASONS]:
+        table.add_row(view, str(len(entries)), entries[0].place, why)
+    yield table
+    if len(reasons) > _SHOWN_REASONS:
+        yield f"and {len(reasons) - _SHOWN_REASONS} more reasons; --json lists every sample"
 
 
 def _differences(report: Report) -> Iterator[str]:

@@ -282,3 +282,13 @@ def test_radar_pictures(card, picture, tmp_path):
 
     batch = collate([ShardSet.open(tmp_path / "out").streams[0].read(0)])
     assert (batch.modality, batch.channels.kinds) == ("sar", ("display",)) and batch.image.eq(0.2).all()
+
+
+def test_values_that_cannot_be_are_kept_where_the_card_states_the_unit_and_refused_where_it_does_not(card, tif, tmp_path):
+    image = tif("a.tif", np.full((1, 4, 4), 60_000, np.uint16))
+    view = {"sensor": "sentinel-2-l2a", "bands": ["B04"], "offset": 0, "from": {"files": "a.tif"}}
+    said = build(card(views={"msi": {**view, "unit": "reflectance", "scale": 0.0001}}), tmp_path, tmp_path / "out", Options(workers=1))
+    assert said.ok and [entry.place for entry in said.doubtful] == ["a"] and "reflectance lies in" in said.doubtful[0].why
+    np.testing.assert_array_equal(samples_of(tmp_path / "out")["msi-a"].image, image)
+    with pytest.raises(DataError, match=r"commonest reason.*reflectance lies in"):
+        build(card(views={"msi": view}), tmp_path, tmp_path / "ruled", Options(workers=1))
