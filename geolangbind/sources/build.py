@@ -12,10 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from geolangbind.data.index import INDEX_NAME, ShardRecord, load_index
+from geolangbind.captions import JoinedCaptions
+from geolangbind.data.index import INDEX_NAME, Index, ShardRecord, load_index
 from geolangbind.data.write import write_index
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.sensors import add_sensor
+from geolangbind.sensors import add_sensor, get_sensor
 from geolangbind.sources.blocks import JOURNAL, Done, Finding, forget_others, load_done, own_sensor, write_block
 from geolangbind.sources.card import Card, View
 from geolangbind.sources.plan import Block, Plan, make_plan
@@ -66,6 +67,7 @@ class Report:
         skipped: records that gave no sample, with reasons.
         doubtful: samples that are in the shards, but whose values can hardly be in the unit that the card states.
         wordless: samples with neither caption nor label, which contrastive training cannot use.
+        unjoined: lines of captions made elsewhere whose key no sample has.
     """
 
     card: str
@@ -80,6 +82,7 @@ class Report:
     skipped: tuple[Finding, ...]
     doubtful: tuple[Finding, ...]
     wordless: int
+    unjoined: int
 
     @property
     def ok(self) -> bool:
@@ -133,7 +136,7 @@ def build(
         seasoning=others,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    _check_out(card, out, options.overwrite)
+    _check_out(card, out, options)
     (out / JOURNAL).mkdir(exist_ok=True)
     found = {block.name: done for block in plan.blocks if (done := load_done(block, out)) is not None}
     told = progress(plan) if progress else lambda _: None
@@ -142,7 +145,7 @@ def build(
     for block, done in _write(missing, card, out, options):
         found[block.name] = done
         told(len(block.records))
-    return _finish(plan, out, [found[block.name] for block in plan.blocks], len(missing))
+    return _finish(plan, out, [found[block.name] for block in plan.blocks], len(missing), options)
 
 
 def _write(blocks: Sequence[Block], card: Card, out: Path, options: Options) -> Iterable[tuple[Block, Done]]:
@@ -165,7 +168,7 @@ def _write(blocks: Sequence[Block], card: Card, out: Path, options: Options) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Report:
+def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int, options: Options) -> Report:
     card = plan.card
     skipped = tuple(entry for done in blocks for entry in done.skipped)
     shards = [shard for done in blocks for shard in done.shards]
@@ -178,7 +181,7 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         "card": card.name, "card_sha256": card.sha256, "source": card.source, "revision": card.revision, "licence": card.licence,
         "classes": {labels: {name: list(words) for name, words in card.classes.items()}} if card.classes else {},
         "mask_classes": {str(value): name for value, name in card.mask_classes.items()}, "contamination": list(card.contamination),
-        "prompts": list(card.prompts), "read": plan.places, "own_sensors": _own_sensors(plan),
+        "prompts": list(card.prompts), "read": plan.places, "own_sensors": _own_sensors(plan), "part": _part(options),
     }  # fmt: skip
     index = write_index(out, _with_features(shards, out), {name: value for name, value in provenance.items() if value}, "overwrite")
     forget_others(out, card.name, {done.block for done in blocks}, index)
@@ -199,7 +202,22 @@ def _finish(plan: Plan, out: Path, blocks: Sequence[Done], written: int) -> Repo
         skipped=skipped,
         doubtful=tuple(entry for done in blocks for entry in done.doubtful),
         wordless=sum(done.wordless for done in blocks),
+        unjoined=0 if options.captions is None else _unjoined(options.captions, index),
     )
+
+
+def _unjoined(captions: Path, index: Index) -> int:
+    joined = JoinedCaptions(captions)
+    for shard in index.shards:
+        for key in shard.keys:
+            joined.get(key)
+    return joined.unused()
+
+
+def _part(options: Options) -> dict[str, Any]:
+    """What was asked of the source, where it was not all of it."""
+    asked = {"views": sorted(options.views), "split": options.split, "limit": options.limit}
+    return {name: value for name, value in asked.items() if value}
 
 
 def _own_sensors(plan: Plan) -> dict[str, str]:
@@ -227,16 +245,25 @@ def _with_said(card: Card, said: Mapping[str, Any]) -> Card:
     if not given:
         return card
     views: dict[str, View] = {name: replace(view, **given) for name, view in card.views.items()}
+    if "bands" in given:
+        chosen = {name: get_sensor(view.sensor).select(bands=list(given["bands"])) for name, view in views.items()}
+        views = {name: replace(view, bands=tuple(band.name for band in chosen[name])) for name, view in views.items()}
     return replace(card, views=views, sha256=sha256(f"{card.sha256} {sorted(given.items())}".encode()).hexdigest())
 
 
-def _check_out(card: Card, out: Path, overwrite: bool) -> None:
-    if overwrite or not (out / INDEX_NAME).exists():
+def _check_out(card: Card, out: Path, options: Options) -> None:
+    """Refuse to replace shards of another source, or of another part of this one."""
+    if options.overwrite or not (out / INDEX_NAME).exists():
         return
-    other = load_index(out).provenance.get("card")
-    if other != card.name:
-        whose = f"shards of {other}" if other else "shards of another kind"
-        raise DataError(f"{out} holds {whose}; choose another --out, or say --overwrite to replace them")
+    before = load_index(out).provenance
+    source, part = before.get("card"), before.get("part", {})
+    if source != card.name:
+        whose = f"shards of {source}" if source else "shards of another kind"
+    elif part != _part(options):
+        whose = f"{', '.join(f'{name} {value}' for name, value in part.items()) or 'all'} of {card.name}, which is not what was asked for"
+    else:
+        return
+    raise DataError(f"{out} holds {whose}; choose another --out, or say --overwrite to replace them")
 
 
 def _hash(path: Path) -> str:

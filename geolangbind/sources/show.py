@@ -28,14 +28,16 @@ class BuildProgress:
 
     def begin(self, plan: Plan) -> Callable[[int], None]:
         """Show the plan's number of records; returns what is told of every record done."""
-        task = self._bar.add_task(f"building {plan.card.name}", total=plan.count)
-        return lambda done: self._bar.advance(task, done)
+        self._bar.update(self._task, description=f"building {plan.card.name}", total=plan.count)
+        return lambda done: self._bar.advance(self._task, done)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        self._task = self._bar.add_task("looking for samples", total=None)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._bar.update(self._task, visible=kind is None)  # a failure is one line
         self._bar.stop()
 
 
@@ -93,6 +95,8 @@ def render_report(report: Report) -> Iterator[RenderableType]:
         yield f"[yellow]{line}[/]"
     if report.wordless:
         yield f"[yellow]{report.wordless} samples have neither caption nor label; give some with --captions FILE.jsonl or in the card[/]"
+    if report.unjoined:
+        yield f"[yellow]{report.unjoined} lines of --captions have keys that no sample has; `tar tf SHARD` shows what keys look like[/]"
     yield from _findings(report.doubtful, "doubtful: kept, as the card states the unit", "yellow")
     yield from _findings(report.skipped, "skipped because", "red")
 

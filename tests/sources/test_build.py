@@ -162,7 +162,7 @@ def test_nothing_usable_is_an_error_with_the_commonest_reason(source, tmp_path):
 def test_captions_made_elsewhere_come_first(source, tmp_path):
     lines = [{"key": "rgb-p1", "captions": ["Two barns by a wood."], "source": "a person"}, {"key": "rgb-nobody", "caption": "Nothing."}]
     (tmp_path / "more.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    build(source, tmp_path, tmp_path / "out", Options(workers=1, captions=tmp_path / "more.jsonl"))
+    assert build(source, tmp_path, tmp_path / "out", Options(workers=1, captions=tmp_path / "more.jsonl")).unjoined == 1
     meta = samples_of(tmp_path / "out")["rgb-p1"].meta
     assert (
         meta.captions[0] == "Two barns by a wood." and meta.caption_sources[0] == "joined:more.jsonl/a person" and len(meta.captions) == 3
@@ -292,3 +292,12 @@ def test_values_that_cannot_be_are_kept_where_the_card_states_the_unit_and_refus
     np.testing.assert_array_equal(samples_of(tmp_path / "out")["msi-a"].image, image)
     with pytest.raises(DataError, match=r"commonest reason.*reflectance lies in"):
         build(card(views={"msi": view}), tmp_path, tmp_path / "ruled", Options(workers=1))
+
+
+def test_another_part_of_a_source_does_not_replace_the_first(source, tmp_path):
+    build(source, tmp_path, tmp_path / "out", Options(workers=1, split="train"))
+    with pytest.raises(DataError, match="holds split train of test, which is not what was asked for"):
+        build(source, tmp_path, tmp_path / "out", Options(workers=1, split="validation"))
+    with pytest.raises(DataError, match="holds split train of test"):
+        build(source, tmp_path, tmp_path / "out", Options(workers=1))
+    assert build(source, tmp_path, tmp_path / "out", Options(workers=1, split="validation", overwrite=True)).count == 3
