@@ -65,11 +65,5 @@ def test_comments_of_the_experiments_are_commands_that_compose():
         assert lines and all(from_config(compose("train", line.split()[2:])).data for line in lines)
 
 
-def test_cards_have_what_they_need():
-    cards = list(cards_dir().glob("*/card.yaml"))
-    assert cards
-    for path in cards:
-        card = yaml.safe_load(path.read_text())
-        assert {"name", "title", "task", "licence", "source", "sensors", "classes"} <= set(card) and card["name"] == path.parent.name
-        assert all(isinstance(phrases, list) and phrases for phrases in card["classes"].values())
+def test_cards_are_no_python_package():
     assert not list(cards_dir().rglob("__init__.py"))

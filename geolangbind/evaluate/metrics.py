@@ -45,7 +45,7 @@ def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) ->
     """
     own = np.take_along_axis(scores, truth[:, None], axis=1)
     better, tied = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
-    return np.clip((k - better) / tied, 0, 1).astype(np.float64)
+    return np.asarray(np.clip((k - better) / tied, 0, 1), np.float64)
 
 
 def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
@@ -92,7 +92,7 @@ def mean_class(hits: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
 def confidences(scores: NDArray[np.floating], scale: float) -> NDArray[np.float64]:
     """Largest probability (N,) of the softmax over `scale` times the scores (N, K)."""
     logits = scale * (scores - scores.max(axis=1, keepdims=True))
-    return 1 / np.exp(logits).sum(axis=1, dtype=np.float64)
+    return np.asarray(1 / np.exp(logits).sum(axis=1, dtype=np.float64))
 
 
 def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,8 @@ class ResultRow:
         task: what was asked ("zero_shot").
         settings: hash of the task's settings, empty in rows of before there was one.
         published: whether the figure is copied from a publication, not measured.
-        details: name of the file under `details/` with per-class figures and the like; empty if there is none.
+        id: of the row; `details/ID.json` holds per-class figures and the like, if there are any. Up to the last `-` the same in all rows of
+            one run of a task, and made of everything that their numbers depend on.
         source: of a published figure.
     """
 
@@ -70,13 +70,8 @@ class ResultRow:
     task: str = "zero_shot"
     settings: str = ""
     published: bool = False
-    details: str = ""
+    id: str = ""
     source: str = ""
-
-    @property
-    def made_of(self) -> tuple[str, ...]:
-        """What the row's number depends on; a row with the same need not be measured again."""
-        return (self.model_sha256, self.revision, self.prompts, self.settings, self.suite, self.dataset, self.modality, self.task)
 
 
 def append_rows(path: Path, rows: Iterable[ResultRow]) -> None:
@@ -115,23 +110,10 @@ def read_rows(path: Path) -> list[ResultRow]:
     return rows
 
 
-def write_details(out: Path, row: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    """Write what belongs to a row but not into it.
-
-    Args:
-        out: folder of the results.
-        row: fields of the row.
-        details: plain JSON.
-
-    Returns:
-        The file's name under `details/`, which names all that the row is made of; empty where there are no details.
-    """
-    if not details:
-        return ""
-    name = sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:16] + ".json"
-    with atomic_path(out / DETAILS / name) as part:
+def write_details(out: Path, row: str, details: Mapping[str, Any]) -> None:
+    """Write what belongs to the row of this id but not into it: plain JSON, `details/ID.json` in the folder of the results."""
+    with atomic_path(out / DETAILS / f"{row}.json") as part:
         part.write_text(json.dumps(details) + "\n", encoding="utf-8")
-    return name
 
 
 def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], float]:
