@@ -33,8 +33,8 @@ class ResultRow:
         modality: rgb, sar, msi, hsi, ir or dem.
         metric: what was measured ("top1").
         value: share in [0, 1].
-        n: samples.
-        chance: value of a blind guess.
+        n: samples; 0 where a publication does not say.
+        chance: value of a blind guess; None where nobody knows.
         low: lower end of the 95 % interval; None where there is none.
         high: upper end.
         prompts: hash of the prompts; empty where no words are used.
@@ -60,7 +60,7 @@ class ResultRow:
     metric: str
     value: float
     n: int
-    chance: float
+    chance: float | None
     low: float | None
     high: float | None
     prompts: str
@@ -134,16 +134,18 @@ def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) ->
 
 
 def render(rows: Sequence[ResultRow], title: str) -> Table:
-    """Rows as a terminal table; what is the same in all of them and says little is left out."""
+    """Rows as a terminal table; data set, task and metric are told where there are several."""
     several = [name for name in ("dataset", "task", "metric") if len({getattr(row, name) for row in rows}) > 1]
+    named = ["modality"] if "dataset" in several else ["modality", "sensor"]
     table = Table(title=title)
-    for column in (*several, "modality", "sensor"):
-        table.add_column(column)
+    for column in (*several, *named):
+        table.add_column(column, overflow="fold")
     value = "value %" if "metric" in several or not rows else f"{rows[0].metric.replace('top1', 'top-1')} %"
     for column in (value, "95 % interval", "chance %", "n"):
         table.add_column(column, justify="right")
     for row in rows:
         interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
-        told = [str(getattr(row, name)) for name in several]
-        table.add_row(*told, row.modality, row.sensor, f"{100 * row.value:.1f}", interval, f"{100 * row.chance:.1f}", str(row.n))
+        chance = "" if row.chance is None else f"{100 * row.chance:.1f}"
+        told = [str(getattr(row, name)) for name in (*several, *named)]
+        table.add_row(*told, f"{100 * row.value:.1f}", interval, chance, str(row.n))
     return table
