@@ -14,6 +14,7 @@ from geolangbind.evaluate.bootstrap import Statistic, bootstrap
 from geolangbind.evaluate.embedder import Embedder
 from geolangbind.evaluate.encoded import Encoded
 from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.metrics import TIE
 from geolangbind.evaluate.prompts import prompts_hash
 from geolangbind.evaluate.zero_shot import class_scores
 
@@ -97,11 +98,12 @@ def true_sets(encoded: Encoded, classes: Sequence[str], label: str) -> _Floats:
 def named(scores: NDArray[np.floating], scale: float, threshold: float) -> _Floats:
     """Classes (N, K) that samples are given, 1 or 0; see `multi_label` for the rule."""
     probability = softmax(scale * scores.astype(np.float64), axis=1)
-    return np.asarray(probability * scores.shape[1] >= threshold - 1e-9, np.float64)  # equal scores: 1 / K up to rounding
+    # a class as likely as all others has one over K up to rounding
+    return np.asarray(probability * scores.shape[1] >= threshold * (1 - scale * TIE), np.float64)
 
 
 def average_precision(scores: _Floats, truth: _Floats, weights: _Floats | None = None) -> _Floats:
-    """Average precision of each column: precision at each distinct score, weighted by the recall it adds; equal scores are one step.
+    """Average precision of each column: precision at each distinct score, weighted by the recall it adds; equal ones (`TIE`) are one step.
 
     Args:
         scores: (N, K).
@@ -115,7 +117,7 @@ def average_precision(scores: _Floats, truth: _Floats, weights: _Floats | None =
     columns = []
     for own, right in zip(scores.T, truth.T, strict=True):
         order = np.argsort(-own, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(own[order]) != 0, True))
+        ends = np.flatnonzero(np.append(np.diff(own[order]) < -TIE, True))
         ranked = drawn[:, order]
         positives, seen = (ranked * right[order]).cumsum(axis=1)[:, ends], ranked.cumsum(axis=1)[:, ends]
         gained = np.diff(positives, axis=1, prepend=0)
