@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,15 +12,21 @@ from geolangbind.evaluate.results import ResultRow
 
 def published_rows(suite: str) -> list[ResultRow]:
     """Rows of `published.yaml` that belong beside a suite's own; they have no hashes, and their trials and chance are not known."""
-    listed = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
+    listed: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
+    unknown: dict[str, Any] = dict.fromkeys(("model_sha256", "revision", "sensor", "bands", "prompts", "command", "date"), "")
+    unknown |= dict.fromkeys(("chance", "low", "high")) | {"n": 0, "synthetic": False}
     return [
         ResultRow(
-            model=model, model_sha256="", suite=suite, dataset=dataset, revision="", sensor="", bands="", modality=entry["modality"],
-            metric=entry["metric"], value=value / 100, n=0, chance=None, low=None, high=None, prompts="", synthetic=False, command="", date="",
-            task=entry["task"], published=True, source=entry["source"],
+            model=model,
+            suite=suite,
+            dataset=dataset,
+            value=value / 100,
+            published=True,
+            **{key: entry[key] for key in ("modality", "metric", "task", "source")},
+            **unknown,
         )
         for entry in listed
         if entry["suite"] == suite
         for model, values in entry["models"].items()
         for dataset, value in zip(entry["datasets"], values, strict=True)
-    ]  # fmt: skip
+    ]

@@ -39,7 +39,7 @@ def test_a_band_subset_is_what_the_model_sees_of_those_bands(embedder, model, st
 def test_what_cannot_be_encoded_together_is_refused(embedder, streams):
     with pytest.raises(DataError, match="streams of one modality are encoded together"):
         encode_streams(embedder, [*streams["rgb"], *streams["sar"]])
-    with pytest.raises(DataError, match="sentinel-2-tci in .* has no band N; it has R, G, B"):
+    with pytest.raises(DataError, match=r"sentinel-2-tci in .* has no band N; it has R, G, B"):
         encode_streams(embedder, streams["rgb"], bands=["R", "N"])
     with pytest.raises(DataError, match="no sample"):
         encode_batches(embedder, [])
