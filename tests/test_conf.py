@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from geolangbind.evaluate.run import Suite
+from geolangbind.evaluate.suite import parse_suite
+from geolangbind.evaluate.tasks import check_task
 from geolangbind.hydra_entry import compose
 from geolangbind.paths import cards_dir, conf_dir
 from geolangbind.train.settings import MODALITIES, TrainSettings, from_config
@@ -23,8 +24,10 @@ def test_each_choice_makes_valid_settings(path):
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_each_suite_is_one(path):
-    suite = Suite(**compose("evaluate", [f"suite={path.stem}"])["suite"])
-    assert suite.name == path.stem and suite.data and suite.label
+    suite = parse_suite(compose("evaluate", [f"suite={path.stem}"])["suite"])
+    assert suite.name == path.stem and suite.datasets
+    for task in (task for dataset in suite.datasets for task in dataset.tasks):
+        check_task(task)
 
 
 def test_sensor_groups_are_the_modalities_and_two_unions():
