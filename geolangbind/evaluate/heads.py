@@ -34,8 +34,8 @@ class UPerHead(nn.Module):
     """A feature pyramid, pooled at its coarsest level, fused from coarse to fine.
 
     The four levels are 4, 2, 1 and 1/2 times as fine as the patches: transposed convolutions of stride 2, the map itself, a maximum
-    of 2 x 2. They come from four layers, the earliest the finest, or all from one. Norms are over groups of channels, so that small
-    batches do.
+    of 2 x 2. They come from four layers, the earliest the finest, or all from one, and are brought to the head's width before anything
+    else, so that the width sets the cost. Norms are over groups of channels, so that small batches do.
     """
 
     def __init__(self, features: int, classes: int, width: int = 512) -> None:
@@ -49,25 +49,26 @@ class UPerHead(nn.Module):
         super().__init__()
 
         def twice() -> nn.Module:
-            return nn.ConvTranspose2d(features, features, 2, stride=2)
+            return nn.ConvTranspose2d(width, width, 2, stride=2)
 
-        finest = nn.Sequential(twice(), _norm(features), nn.GELU(), twice())
+        self.lateral = nn.ModuleList(_conv(features, width, 1) for _ in range(_LEVELS))
+        finest = nn.Sequential(twice(), _norm(width), nn.GELU(), twice())
         self.scale = nn.ModuleList([finest, twice(), nn.Identity(), nn.MaxPool2d(2, ceil_mode=True)])
-        self.pooled = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(side), _conv(features, width, 1)) for side in _POOLED)
-        self.coarsest = _conv(features + len(_POOLED) * width, width, 3)
-        self.lateral = nn.ModuleList(_conv(features, width, 1) for _ in range(_LEVELS - 1))
+        self.pooled = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(side), _conv(width, width, 1)) for side in _POOLED)
+        self.coarsest = _conv((1 + len(_POOLED)) * width, width, 3)
         self.smooth = nn.ModuleList(_conv(width, width, 3) for _ in range(_LEVELS - 1))
         self.fuse = _conv(_LEVELS * width, width, 3)
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits (B, K, 4h, 4w) of one or four maps (B, D, h, w), from early to late layers."""
-        levels = [scale(level) for scale, level in zip(self.scale, maps if len(maps) == _LEVELS else [maps[-1]] * _LEVELS, strict=True)]
+        maps = maps if len(maps) == _LEVELS else [maps[-1]] * _LEVELS
+        levels = [scale(lateral(level)) for scale, lateral, level in zip(self.scale, self.lateral, maps, strict=True)]
         top = levels[-1]
         fused = self.coarsest(torch.cat([top, *(_resized(pool(top), top) for pool in self.pooled)], dim=1))
         outs = [fused]
-        for level, lateral, smooth in reversed(list(zip(levels, self.lateral, self.smooth, strict=False))):
-            fused = lateral(level) + _resized(fused, level)
+        for level, smooth in zip(levels[-2::-1], self.smooth, strict=True):
+            fused = level + _resized(fused, level)
             outs.insert(0, smooth(fused))
         logits: Tensor = self.classify(self.fuse(torch.cat([_resized(out, outs[0]) for out in outs], dim=1)))
         return logits

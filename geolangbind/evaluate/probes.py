@@ -157,6 +157,7 @@ def logistic_scores(
         return scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot each is meant
         found = LogisticRegression(C=c, max_iter=steps).fit(features, labels).decision_function(queries)
     scores[:, seen] = found if found.ndim == 2 else np.stack([-found, found], axis=1)
     return scores

@@ -29,6 +29,7 @@ from geolangbind.planet.materials import MASK_CLASSES
 
 _WARM_UP = 0.05
 _DECAY = 1e-4
+_LOOKED_AT = 8  # batches that say how large features are
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class HeadSettings:
         width: channels of the UPerNet-style head.
         steps: of the optimiser.
         batch_size: images per step.
-        learning_rate: the highest.
+        learning_rate: the highest; None for 0.01 (linear) or 0.001 (upernet).
         seed: of the first weights and the order of the images.
         memory_bytes: of features kept for the next pass.
         device: where the head learns; on a GPU, bilinear resizing adds up in no fixed order, and the last digits vary.
@@ -50,7 +51,7 @@ class HeadSettings:
     width: int = 512
     steps: int = 1000
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     seed: int = 0
     memory_bytes: int = 2**30
     device: str = "cpu"
@@ -58,8 +59,13 @@ class HeadSettings:
     def __post_init__(self) -> None:
         if self.kind not in ("linear", "upernet"):
             raise SettingsError(f"a segmentation head is linear or upernet, not {self.kind!r}")
-        if min(self.width, self.steps, self.batch_size) < 1 or self.learning_rate <= 0 or self.memory_bytes < 0:
+        if min(self.width, self.steps, self.batch_size) < 1 or self.highest_rate <= 0 or self.memory_bytes < 0:
             raise SettingsError(f"width, steps, batch_size and learning_rate of a segmentation head must be above 0, got {self}")
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate after warming up."""
+        return (1e-2 if self.kind == "linear" else 1e-3) if self.learning_rate is None else self.learning_rate
 
 
 def segmentation(
@@ -157,22 +163,21 @@ def _train(embedder: Embedder, bank: Sequence[Stream], numbers: Tensor, classes:
     sizes = [len(stream) for stream in bank]
     order = MixtureOrder(sizes, sizes, settings.batch_size, settings.seed)
     source = _Source(embedder, bank, numbers, settings.memory_bytes)
-    first, _ = source.read(*order.batch(0))
-    layers = 1 + len(first.earlier) if settings.kind == "upernet" else 1
-    width = first.features.shape[2]
+    first = [source.read(*order.batch(step))[0] for step in range(min(_LOOKED_AT, settings.steps))]
+    layers = 1 + len(first[0].earlier) if settings.kind == "upernet" else 1
+    width = first[0].features.shape[2]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         head = LinearHead(width, classes) if settings.kind == "linear" else UPerHead(width, classes, settings.width)
-    # the first batch says how large features are; the head takes it from there
-    std, mean = torch.std_mean(torch.stack([tokens.flatten(0, 1) for tokens in _layers(first, layers)]), dim=1, keepdim=True)
-    trained = _Trained(head.to(settings.device).train(), mean.to(settings.device), (std + 1e-6).to(settings.device), layers)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=_DECAY)
+    std, mean = _spread(first, layers)
+    trained = _Trained(head.to(settings.device), mean.to(settings.device), std.to(settings.device), layers)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.highest_rate, weight_decay=_DECAY)
     for step in range(settings.steps):
         patches, truth = source.read(*order.batch(step))
         if not bool((truth != UNLABELLED).any()):
             continue
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _rate(step / settings.steps)
+            group["lr"] = settings.highest_rate * _rate(step / settings.steps)
         logits = trained.logits(patches, truth.shape[1:])
         loss = F.cross_entropy(logits, truth.to(logits.device), ignore_index=UNLABELLED)
         optimizer.zero_grad()
@@ -184,6 +189,15 @@ def _train(embedder: Embedder, bank: Sequence[Stream], numbers: Tensor, classes:
 
 def _rate(done: float) -> float:
     return min(done / _WARM_UP + 0.1, 1.0) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _spread(seen: Sequence[Patches], layers: int) -> tuple[Tensor, Tensor]:
+    """Deviation and mean (layers, 1, D) of features; a channel that hardly moved here may elsewhere, and is not blown up."""
+    tokens = [
+        torch.cat(layer) for layer in zip(*([part.flatten(0, 1) for part in _layers(patches, layers)] for patches in seen), strict=True)
+    ]
+    std, mean = torch.std_mean(torch.stack(tokens), dim=1, keepdim=True)
+    return torch.maximum(std, 0.1 * std.mean(2, keepdim=True)) + 1e-6, mean
 
 
 def _layers(patches: Patches, count: int) -> tuple[Tensor, ...]:
