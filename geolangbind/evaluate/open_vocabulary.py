@@ -18,13 +18,37 @@ from geolangbind.evaluate.prompts import prompts, prompts_hash
 from geolangbind.evaluate.segmentation import labelled, told_of
 
 
-def open_vocabulary(embedder: Embedder, streams: Sequence[Stream], classes: Mapping[int, str], *, batch_size: int = 32) -> list[Measure]:
+PLANET_COVER: dict[str, tuple[str, ...]] = {
+    "water": ("open water", "water"),
+    "trees": ("trees", "woodland", "dense forest"),
+    "grass": ("green meadows", "natural grassland"),
+    "crops": ("crop fields", "arable land"),
+    "bare ground": ("bare rock", "sand"),
+    "buildings": ("buildings", "houses"),
+    "pavement": ("streets", "a road"),
+    "snow": ("snow", "snow and ice"),
+    "marsh": ("marsh", "reeds"),
+    "solar panels": ("solar panels", "photovoltaic panels"),
+}
+"""Phrases for the planet's land cover in words that its captions use; a model trained on them knows no grass, ground and pavement."""
+
+
+@torch.no_grad()
+def open_vocabulary(
+    embedder: Embedder,
+    streams: Sequence[Stream],
+    classes: Mapping[int, str],
+    *,
+    phrases: Mapping[str, Sequence[str]] | None = None,
+    batch_size: int = 32,
+) -> list[Measure]:
     """Score masks drawn from words.
 
     Args:
         embedder: with joint patch vectors.
         streams: of one modality, with masks.
-        classes: words by mask value, see `segmentation.mask_classes`; pixels of any other value, or without data, count nowhere.
+        classes: name by mask value, see `segmentation.mask_classes`; pixels of any other value, or without data, count nowhere.
+        phrases: by class name, what to call it; a class without any goes by its name.
         batch_size: images at a time; changes nothing but speed and memory.
 
     Returns:
@@ -35,8 +59,8 @@ def open_vocabulary(embedder: Embedder, streams: Sequence[Stream], classes: Mapp
     """
     if len({stream.modality for stream in streams}) != 1:
         raise DataError(f"masks are drawn for one modality at a time, got {[stream.modality for stream in streams]}")
-    words = {name: (name.replace("_", " "),) for name in classes.values()}
-    vectors = torch.stack([embedder.texts(prompts(phrases, streams[0].modality)).mean(0) for phrases in words.values()])
+    words = {name: (phrases or {}).get(name) or (name.replace("_", " "),) for name in classes.values()}
+    vectors = torch.stack([embedder.texts(prompts(words[name], streams[0].modality)).mean(0) for name in classes.values()])
     parts = []
     for batch, truth in labelled(streams, classes, batch_size):
         scores = similarity(embedder.patches(batch), F.normalize(vectors, dim=-1), truth.shape[1:])

@@ -93,7 +93,8 @@ def segmentation(
     trained = _train(embedder, bank, class_numbers(classes), len(classes), head)
     parts = []
     for batch, truth in labelled(streams, classes, head.batch_size):
-        logits = trained.logits(embedder.patches(batch), truth.shape[1:])
+        with torch.no_grad():
+            logits = trained.logits(embedder.patches(batch), truth.shape[1:])
         parts.append(Overlap.of(logits.argmax(1).cpu(), truth, len(classes)))
     details = {"layers": trained.layers, "steps": head.steps, "learned_from": sum(map(len, bank))}
     return Overlap.join(parts).measures("segmentation", f"{head.kind}_", classes.values(), told_of(streams), details)
@@ -172,10 +173,12 @@ def _train(embedder: Embedder, bank: Sequence[Stream], numbers: Tensor, classes:
     std, mean = _spread(first, layers)
     trained = _Trained(head.to(settings.device), mean.to(settings.device), std.to(settings.device), layers)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.highest_rate, weight_decay=_DECAY)
+    learned = False
     for step in range(settings.steps):
         patches, truth = source.read(*order.batch(step))
         if not bool((truth != UNLABELLED).any()):
             continue
+        learned = True
         for group in optimizer.param_groups:
             group["lr"] = settings.highest_rate * _rate(step / settings.steps)
         logits = trained.logits(patches, truth.shape[1:])
@@ -183,7 +186,8 @@ def _train(embedder: Embedder, bank: Sequence[Stream], numbers: Tensor, classes:
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    head.eval().requires_grad_(False)
+    if not learned:
+        raise DataError(f"no pixel in {settings.steps} batches of the bank has one of the classes; see what its masks hold")
     return trained
 
 
@@ -221,6 +225,7 @@ class _Source:
     memory_bytes: int
     kept: dict[tuple[int, int], tuple[Patches, Tensor]] = field(default_factory=dict)
 
+    @torch.no_grad()
     def read(self, stream: int, samples: NDArray[np.int64]) -> tuple[Patches, Tensor]:
         """Return features of samples of one stream and their true classes (B, H, W)."""
         missing = [number for number in dict.fromkeys(samples.tolist()) if (stream, number) not in self.kept]

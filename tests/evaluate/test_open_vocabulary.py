@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from geolangbind.errors import DataError
 from geolangbind.evaluate.embedder import Ours, Patches
-from geolangbind.evaluate.open_vocabulary import open_vocabulary, similarity
+from geolangbind.evaluate.open_vocabulary import PLANET_COVER, open_vocabulary, similarity
 from geolangbind.evaluate.prompts import prompts_hash
 from geolangbind.planet.materials import MASK_CLASSES
 from geolangbind.weights.load import load
@@ -46,6 +46,8 @@ def test_who_knows_every_word_is_right_and_who_takes_one_for_another_is_wrong(st
     )
     assert first.prompts == prompts_hash({name: (name,) for name in COVER.values()}, "sar")
     assert {row.value for row in open_vocabulary(Reader(shift=1), streams["sar"], COVER)} == {0.0}
+    called = open_vocabulary(Reader(), streams["sar"], {**COVER, 0: "sea"}, phrases={"sea": ("deep water", "water")})
+    assert called[0].value == 1.0 and called[0].prompts != first.prompts
     # of the words that are asked for only: the others' pixels count nowhere
     some = {number: COVER[number] for number in (3, 1, 4)}
     assert set(open_vocabulary(Reader(), streams["sar"], some, batch_size=5)[0].details["iou"]) <= set(some.values())
@@ -62,10 +64,16 @@ def test_pixels_between_patches_are_as_like_as_both() -> None:
 
 def test_the_built_in_model_finds_more_than_chance_and_batches_move_nothing(streams) -> None:
     ours = Ours("planet-tiny", "", load("planet-tiny"))
-    found = open_vocabulary(ours, streams["rgb"], COVER)
+    found = open_vocabulary(ours, streams["rgb"], COVER, phrases=PLANET_COVER)
     assert found[0].value > found[0].chance
-    again = open_vocabulary(ours, streams["rgb"], COVER, batch_size=5)
+    again = open_vocabulary(ours, streams["rgb"], COVER, phrases=PLANET_COVER, batch_size=5)
     assert [row.value for row in again] == pytest.approx([row.value for row in found], abs=1e-6)
+
+
+def test_phrases_of_the_planet_are_words_of_its_captions() -> None:
+    model = load("planet-tiny")
+    assert set(PLANET_COVER) == set(MASK_CLASSES)
+    assert model.unknown_words([phrase for phrases in PLANET_COVER.values() for phrase in phrases]) == []
 
 
 def test_what_cannot_be_done_is_said(streams) -> None:
