@@ -17,7 +17,6 @@ from geolangbind.evaluate.overlap import Overlap
 from geolangbind.evaluate.prompts import prompts, prompts_hash
 from geolangbind.evaluate.segmentation import labelled, told_of
 
-
 PLANET_COVER: dict[str, tuple[str, ...]] = {
     "water": ("open water", "water"),
     "trees": ("trees", "woodland", "dense forest"),

@@ -38,7 +38,7 @@ class Overlap:
         """Count class numbers (N, ...) of N images against true ones, of which those that are `UNLABELLED` count nowhere."""
         labelled = truth != UNLABELLED
         right = labelled & (told == truth)
-        return cls(*(_counts(told, right, classes), _counts(told, labelled, classes), _counts(truth, labelled, classes)))
+        return cls(_counts(told, right, classes), _counts(told, labelled, classes), _counts(truth, labelled, classes))
 
     @classmethod
     def join(cls, parts: Iterable[Overlap]) -> Overlap:
@@ -59,7 +59,8 @@ class Overlap:
     ) -> list[Measure]:
         """Figures as a task returns them, with bootstrap intervals over images.
 
-        Chance is the better of two blind guesses: the most frequent class everywhere, and classes drawn by their frequencies.
+        Images without a labelled pixel do not count. Chance is the better of two blind guesses: the most frequent class everywhere, and
+        classes drawn by their frequencies.
 
         Args:
             task: of the measures.
@@ -71,8 +72,10 @@ class Overlap:
         present, share = self.truth.any(0), self.truth.sum(0) / self.truth.sum()
         drawn = share / (2 - share)  # a guess of class c at share p of the pixels meets p^2 of them, in a union of 2p - p^2
         blind = max(share.max() / present.sum(), drawn[present].mean())
-        weights = np.random.default_rng(0).multinomial(len(self.both), np.full(len(self.both), 1 / len(self.both)), _RESAMPLED)
-        both, told, truth = (weights @ counts for counts in (self.both, self.told, self.truth))
+        images = self.truth.any(1)  # those with labels
+        count = int(images.sum())
+        weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLED)
+        both, told, truth = (weights @ counts[images] for counts in (self.both, self.told, self.truth))
         again, iou = _iou(both, told, truth), self.iou()
         found = [
             ("miou", self.mean_iou(), np.nanmean(np.where(truth > 0, again, np.nan), axis=1), blind),
@@ -82,7 +85,7 @@ class Overlap:
         per_class = {name: float(value) for name, value in zip(classes, iou, strict=True) if np.isfinite(value)}
         return [
             Measure(
-                task=task, metric=f"{prefix}{name}", value=value, n=len(self.both), chance=float(chance), **common,
+                task=task, metric=f"{prefix}{name}", value=value, n=count, chance=float(chance), **common,
                 low=float(np.quantile(draws, 0.025)), high=float(np.quantile(draws, 0.975)),
                 details={**details, "iou": per_class} if name == "miou" else {},
             )

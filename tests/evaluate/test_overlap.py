@@ -61,6 +61,12 @@ def test_counts_of_images_join(maps) -> None:
     assert figures(Overlap.join(parts)) == figures(whole)
 
 
+def test_images_without_labels_do_not_count(maps) -> None:
+    told, truth = maps
+    bare = torch.full_like(truth, UNLABELLED)
+    assert figures(Overlap.of(torch.cat([told, told]), torch.cat([bare, truth]), 5)) == figures(Overlap.of(told, truth, 5))
+
+
 def test_intervals_are_those_of_resampled_images(maps) -> None:
     told, truth = maps
     found = figures(Overlap.of(told, truth, 5))
