@@ -115,14 +115,14 @@ def mask_classes(shards: ShardSet) -> dict[int, str]:
 
 
 def class_numbers(classes: Mapping[int, str]) -> Tensor:
-    """Class number, 0 to K - 1 in the order of `classes`, by mask value (256,) int64; `UNLABELLED` for all other values."""
-    numbers = torch.full((256,), UNLABELLED)
-    numbers[list(classes)] = torch.arange(len(classes))
+    """Class number, 0 to K - 1 in the order of `classes`, by mask value (256,) uint8; `UNLABELLED` for all other values."""
+    numbers = torch.full((256,), UNLABELLED, dtype=torch.uint8)
+    numbers[list(classes)] = torch.arange(len(classes), dtype=torch.uint8)
     return numbers
 
 
 def labelled(streams: Sequence[Stream], classes: Mapping[int, str], batch_size: int) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield every batch of the streams with its true class numbers (B, H, W) int64.
+    """Yield every batch of the streams with its true class numbers (B, H, W) uint8.
 
     Raises:
         DataError: a stream has no masks, or no pixel of all of them has a class.
@@ -182,7 +182,7 @@ def _train(embedder: Embedder, bank: Sequence[Stream], numbers: Tensor, classes:
         for group in optimizer.param_groups:
             group["lr"] = settings.highest_rate * _rate(step / settings.steps)
         logits = trained.logits(patches, truth.shape[1:])
-        loss = F.cross_entropy(logits, truth.to(logits.device), ignore_index=UNLABELLED)
+        loss = F.cross_entropy(logits, truth.to(logits.device).long(), ignore_index=UNLABELLED)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

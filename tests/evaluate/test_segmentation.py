@@ -58,7 +58,7 @@ def test_a_constant_encoder_is_no_better_than_chance(streams) -> None:
 
 def test_what_is_kept_in_memory_and_who_drew_random_numbers_before_change_nothing(streams) -> None:
     few, found, seen = replace(QUICK, steps=9, batch_size=5), [], []
-    image_bytes = 256 * 10 * 4 + 64 * 64 * 8
+    image_bytes = 256 * 10 * 4 + 64 * 64
     for memory in (0, 4 * image_bytes, 2**30):
         seer = Seer()
         torch.rand(3)
