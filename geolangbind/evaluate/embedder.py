@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from geolangbind.checkpoint import file_sha256
 from geolangbind.data.batch import Batch
@@ -25,11 +26,15 @@ class Patches:
         features: (B, N, D) float32, what heads and probes learn from.
         grid: rows and columns, N = rows * columns, row by row from the upper left.
         joint: (B, N, E) unit vectors in the space of the texts, or None if the model has none.
+        earlier: the same patches out of three earlier layers, (B, N, D) float32 each, evenly spread and in order; empty if there are none.
+        stride: pixels between neighbouring patches, the first of which starts in the upper left corner; None if the grid spans the image.
     """
 
     features: Tensor
     grid: tuple[int, int]
     joint: Tensor | None = None
+    earlier: tuple[Tensor, ...] = ()
+    stride: int | None = None
 
 
 class Embedder(Protocol):
@@ -109,12 +114,25 @@ class Ours:
 
     @torch.no_grad()
     def patches(self, batch: Batch) -> Patches:
-        """See `Embedder`."""
-        model = self.model
+        """See `Embedder`.
+
+        The joint vector of a patch is what the attention pool makes of that patch alone: with one key the softmax is 1, whatever the
+        query, so that the token passes through values, output projection and MLP, as all tokens would if they were equal to it.
+        """
+        model, vision = self.model, self.model.vision
         image, _ = model.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
         device = model.towers.logit_bias.device
         valid = None if batch.valid is None else batch.valid.to(device)
-        _, output = model.towers.image_vectors(image.to(device), batch.channels, valid)
-        stride = model.vision.config.stride
-        grid = (batch.image.shape[2] // stride, batch.image.shape[3] // stride)
-        return Patches(output.features.float().cpu(), grid)
+        depth, earlier = len(vision.blocks), list[Tensor]()
+        layers = [depth * quarter // 4 - 1 for quarter in (1, 2, 3)] if depth >= 4 else []
+        hooks = [vision.blocks[layer].register_forward_hook(lambda _, __, tokens: earlier.append(tokens)) for layer in layers]
+        try:
+            features = vision(image.to(device), channels=batch.channels, valid=valid).features
+        finally:
+            for hook in hooks:
+                hook.remove()
+        joint = F.normalize(vision.attn_pool(features.flatten(0, 1).unsqueeze(1)).float(), dim=-1).reshape(features.shape)
+        rows, columns = (vision.config.tokens_along(side) for side in batch.image.shape[2:])
+        return Patches(
+            features.float().cpu(), (rows, columns), joint.cpu(), tuple(tokens.float().cpu() for tokens in earlier), vision.config.stride
+        )

@@ -79,6 +79,11 @@ class VisionConfig:
         """Tokens along one side of an `image_size` image."""
         return self.image_size // self.stride
 
+    def tokens_along(self, pixels: int) -> int:
+        """Tokens along a side of so many pixels: whole patches, which each convolution of the stem halves, rounding up."""
+        patches = (pixels + 2 * self.patch_padding - self.patch_size) // self.patch_size + 1
+        return int(-(-patches // 2 ** len(self.stem)))
+
 
 class EncoderOutput(NamedTuple):
     """What the vision tower returns, all float.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +15,8 @@ from geolangbind.data.batch import collate
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
 from geolangbind.evaluate.metrics import top1, wilson_interval
+from geolangbind.evaluate.overlap import Overlap
+from geolangbind.evaluate.probes import logistic_scores, neighbour_votes
 from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
@@ -86,11 +85,13 @@ def measure(
         if known is None:
             continue
         learned = encode(model, known.select([modality]), list(classes), label, bank_scenes, seed)
-        right = knn(learned.vectors, learned.truth, asked.vectors) == asked.truth
+        votes = neighbour_votes(learned.vectors, F.one_hot(learned.truth, len(classes)).bool(), asked.vectors)
+        right = votes.argmax(1) == asked.truth
         found.setdefault("knn", {})[modality] = _figure(float(right.double().mean()), len(right))
         if len(learned.cover) and len(asked.cover):
             told = probe(learned.patches, learned.cover, asked.patches, seed=seed)
-            shares = {"mask_miou": mean_iou(told, asked.cover), "mask_accuracy": float((told == asked.cover).double().mean())}
+            overlap = Overlap.of(told.unsqueeze(0), asked.cover.unsqueeze(0), int(max(told.max(), asked.cover.max())) + 1)
+            shares = {"mask_miou": overlap.mean_iou(), "mask_accuracy": float((told == asked.cover).double().mean())}
             for metric, share in shares.items():
                 found.setdefault(metric, {})[modality] = {"value": share, "n": len(told)}
     return found
@@ -143,19 +144,6 @@ def majority(masks: Tensor, stride: int) -> Tensor:
     return votes.argmax(-1).flatten(1)
 
 
-def knn(bank: Tensor, labels: Tensor, queries: Tensor, k: int = 20) -> Tensor:
-    """Class of each query by a vote of its `k` nearest neighbours by cosine; the lower class where two are even.
-
-    Args:
-        bank: (M, D) unit vectors.
-        labels: (M,) int64.
-        queries: (N, D) unit vectors.
-        k: neighbours; all of the bank if it holds fewer.
-    """
-    nearest = (queries @ bank.T).topk(min(k, len(bank)), dim=1).indices
-    return F.one_hot(labels[nearest]).sum(1).argmax(1)
-
-
 def probe(
     patches: Tensor, cover: Tensor, queries: Tensor, *, seed: int = 0, most: int = 6000, decay: float = 1e-4, steps: int = 60
 ) -> Tensor:
@@ -172,20 +160,9 @@ def probe(
     """
     chosen = torch.from_numpy(np.random.default_rng(seed).permutation(len(patches))[:most])
     std, mean = torch.std_mean(patches[chosen], dim=0)
-    known = cover[chosen]
-    if bool((known == known[0]).all()):  # the solver wants two classes
-        return known[:1].expand(len(queries))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        solver = LogisticRegression(C=1 / (decay * len(chosen)), max_iter=steps)
-        solver.fit(((patches[chosen] - mean) / (std + 1e-6)).numpy(), known.numpy())
-    return torch.from_numpy(solver.predict(((queries - mean) / (std + 1e-6)).numpy()))
-
-
-def mean_iou(told: Tensor, truth: Tensor) -> float:
-    """Intersection over union, averaged over the classes that occur in the truth."""
-    present = torch.unique(truth).tolist()
-    return sum(float(((told == c) & (truth == c)).sum() / ((told == c) | (truth == c)).sum()) for c in present) / len(present)
+    known, asked = (((part - mean) / (std + 1e-6)).numpy() for part in (patches[chosen], queries))
+    scores = logistic_scores(known, cover[chosen].numpy(), asked, int(cover.max()) + 1, c=1 / (decay * len(chosen)), steps=steps)
+    return torch.from_numpy(scores.argmax(1))
 
 
 def _figure(share: float, count: int) -> Figure:

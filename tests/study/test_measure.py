@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import jaccard_score
-from sklearn.neighbors import KNeighborsClassifier
-from torch.nn import functional as F
 
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError
@@ -16,7 +13,7 @@ from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.planet.groups import CLASSES
 from geolangbind.planet.write import write_planet
-from geolangbind.study.measure import encode, knn, majority, mean_iou, measure, probe
+from geolangbind.study.measure import encode, majority, measure, probe
 from geolangbind.weights.load import load
 
 
@@ -39,17 +36,6 @@ def test_the_majority_of_a_patch_counts_pixels_and_ties_go_to_the_lower_class() 
     assert majority(mask[None], 2).tolist() == [[0, 1, 2, 7]]
 
 
-def test_neighbours_vote_as_in_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    bank, queries = (F.normalize(torch.from_numpy(rng.normal(size=(count, 6))), dim=1) for count in (90, 40))
-    labels = torch.from_numpy(rng.integers(0, 5, 90))
-    for k in (1, 7, 20):
-        peer = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(bank.numpy(), labels.numpy())
-        assert knn(bank, labels, queries, k).tolist() == peer.predict(queries.numpy()).tolist()
-    few = knn(bank[:3], torch.tensor([4, 4, 1]), queries)
-    assert few.tolist() == [4] * 40  # fewer than twenty: all of them vote
-
-
 def test_the_probe_is_the_logistic_regression_of_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     centers = rng.normal(size=(4, 8))
@@ -65,13 +51,6 @@ def test_the_probe_is_the_logistic_regression_of_scikit_learn() -> None:
     again = probe(points[train], truth[train], points[test], most=200, seed=3)
     assert torch.equal(again, probe(points[train], truth[train], points[test], most=200, seed=3))
     assert probe(points, torch.full((700,), 2), points[test]).tolist() == [2] * 200  # nothing but one class was ever seen
-
-
-def test_mean_iou_averages_over_the_classes_of_the_truth() -> None:
-    truth, told = torch.tensor([0, 0, 0, 1, 1, 4]), torch.tensor([0, 0, 1, 1, 2, 4])
-    assert mean_iou(told, truth) == pytest.approx((2 / 3 + 1 / 3 + 1) / 3)  # class 2 is told once, and is not in the truth
-    peer = jaccard_score(truth.numpy(), told.numpy(), labels=[0, 1, 4], average="macro")
-    assert mean_iou(told, truth) == pytest.approx(peer)
 
 
 def test_figures_of_a_model(model, planet) -> None:
