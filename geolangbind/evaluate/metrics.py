@@ -27,22 +27,6 @@ def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
     return float(right.mean())
 
 
-def recall_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> float:
-    """Expected share of queries whose true candidate is among the best k; ties count in expectation, as in `top1`.
-
-    Args:
-        scores: (N, K), query against candidate, higher is better.
-        truth: (N,) number of the true candidate.
-        k: how many candidates are looked at.
-
-    Returns:
-        Share in [0, 1].
-    """
-    own = np.take_along_axis(scores, truth[:, None], axis=1)
-    better, tied = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
-    return float(np.clip((k - better) / tied, 0, 1).mean())
-
-
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share of `count` trials (Wilson 1927, JASA 22).
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from geolangbind.evaluate.metrics import recall_at, top1, wilson_interval
+from geolangbind.evaluate.metrics import top1, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,3 @@ def test_top1_does_not_depend_on_the_order_of_classes(classes, seed):
     scores, truth = rng.integers(0, 3, (20, classes)), rng.integers(0, classes, 20)
     order = rng.permutation(classes)
     assert top1(scores[:, order], np.argsort(order)[truth]) == pytest.approx(top1(scores, truth))
-
-
-def test_recall_counts_the_best_k_and_ties_in_expectation():
-    scores = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
-    truth = np.array([0, 1, 2])
-    assert [recall_at(scores, truth, k) for k in (1, 2, 3)] == pytest.approx([(1 + 0 + 1 / 3) / 3, (1 + 1 + 2 / 3) / 3, 1.0])
-    assert recall_at(scores, truth, 1) == pytest.approx(top1(scores, truth))
