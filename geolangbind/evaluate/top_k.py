@@ -105,6 +105,7 @@ def ranks_both_ways(left: Tensor, right: Tensor, pairs: Tensor, block_mib: float
 
 
 def _ranks(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float, ways: int) -> list[Ranks]:
+    _require_unit(*vectors)
     scores = _pair_scores(vectors, pairs, block_mib)
     best: list[Tensor] = []
     found: list[Ranks] = []
@@ -142,6 +143,7 @@ def top_k(queries: Tensor, candidates: Tensor, k: int, block_mib: float = 64) ->
     Raises:
         DataError: vectors are no unit vectors.
     """
+    _require_unit(queries, candidates)
     k = min(k, len(candidates))
     scores = torch.full((len(queries), k), -torch.inf, dtype=torch.float64, device=queries.device)
     numbers = torch.zeros((len(queries), k), dtype=torch.int64, device=queries.device)
@@ -151,7 +153,7 @@ def top_k(queries: Tensor, candidates: Tensor, k: int, block_mib: float = 64) ->
         earlier = numbers[rows].gather(1, chosen.clamp(max=k - 1))
         numbers[rows] = torch.where(chosen < k, earlier, chosen - k + columns.start)
         scores[rows] = pool.gather(1, chosen)
-    return scores, numbers
+    return scores / _GRID**2, numbers
 
 
 def _first_of_best(pool: Tensor, k: int) -> Tensor:
@@ -165,34 +167,39 @@ def _first_of_best(pool: Tensor, k: int) -> Tensor:
 
 
 def _blocks(vectors: tuple[Tensor, Tensor], block_mib: float) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """Exact scores of blocks of rows with blocks of columns, row by row of blocks, and where they lie."""
+    """Exact scores, in 2^-52, of blocks of rows with blocks of columns, and where they lie; a block lasts until the next one."""
     left, right = vectors
-    # a square of s x s scores with their mask, 9 bytes each, and 2 x s vectors, twice in float64: 9 s^2 + 32 D s bytes
+    # a square of s x s scores with a mask, 9 bytes each, and 2 x s vectors in float64 and on the way there: 9 s^2 + 32 D s bytes
     half = 16 * left.shape[1]
     size = max(1, int((math.sqrt(half**2 + 9 * block_mib * _MIB) - half) / 9))
+    memory = torch.empty(min(size, len(left)) * min(size, len(right)), dtype=torch.float64, device=left.device)
     for first in range(0, len(left), size):
         rows = slice(first, min(first + size, len(left)))
-        exact = _on_grid(left[rows])
+        whole = _whole(left[rows])
         for start in range(0, len(right), size):
             columns = slice(start, min(start + size, len(right)))
-            yield (rows, columns), exact @ _on_grid(right[columns]).T
+            other = _whole(right[columns])
+            yield (rows, columns), torch.mm(whole, other.T, out=memory[: len(whole) * len(other)].view(len(whole), len(other)))
 
 
 def _pair_scores(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float) -> Tensor:
-    """(P,) exact scores of pairs."""
+    """(P,) exact scores of pairs, in 2^-52."""
     size = max(1, int(block_mib * _MIB / (64 * vectors[0].shape[1])))
     parts = (pairs[first : first + size].unbind(1) for first in range(0, len(pairs), size))
-    return torch.cat([(_on_grid(vectors[0][left]) * _on_grid(vectors[1][right])).sum(1) for left, right in parts])
+    return torch.cat([_whole(vectors[0][left]).mul_(_whole(vectors[1][right])).sum(1) for left, right in parts])
 
 
-def _on_grid(vectors: Tensor) -> Tensor:
-    """Float64 vectors with coordinates that are multiples of 2^-26."""
-    exact = (vectors.double() * _GRID).round_().div_(_GRID)
-    if not bool((exact.square().sum(1) <= 2).all()):  # so written, NaN is found too
-        raise DataError(
-            "vectors to rank must be unit vectors, but one is longer or not finite; normalise them, or look for NaN in the model"
-        )
-    return exact
+def _whole(vectors: Tensor) -> Tensor:
+    """Coordinates in 2^-26, rounded to whole numbers, in float64. Doubling a float32 26 times loses nothing."""
+    return (vectors * _GRID).round_().double()
+
+
+def _require_unit(*sides: Tensor) -> None:
+    for vectors in sides:
+        if not bool((torch.linalg.vector_norm(vectors, dim=1) <= 1.4).all()):  # so written, NaN is found too
+            raise DataError(
+                "vectors to rank must be unit vectors, but one is longer or not finite; normalise them, or look for NaN in the model"
+            )
 
 
 def _count(mask: Tensor, dim: int) -> Tensor:
