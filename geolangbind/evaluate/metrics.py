@@ -54,12 +54,7 @@ def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) ->
 
 def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
     """Expected top-1 accuracy: a constant scorer is right one time in K, whatever the order of the classes. See `hits_at`."""
-    return recall_at(scores, truth, 1)
-
-
-def recall_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> float:
-    """Expected share of queries whose true candidate is among the best k. See `hits_at`."""
-    return float(hits_at(scores, truth, k).mean())
+    return float(hits_at(scores, truth, 1).mean())
 
 
 def accuracy(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> Accuracy:

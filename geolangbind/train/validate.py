@@ -19,8 +19,9 @@ from geolangbind.data.batch import Batch, collate
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.encoded import encode_batches
-from geolangbind.evaluate.metrics import recall_at, top1
+from geolangbind.evaluate.metrics import top1
 from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.top_k import ranks
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 from geolangbind.train.ema import averaged_weights
@@ -106,9 +107,9 @@ class Validator:
             return {}
         size, numbers = self.settings.validation.batch_size, {caption: number for number, caption in enumerate(candidates)}
         texts = torch.cat([self.model.encode_text(candidates[first : first + size]) for first in range(0, len(candidates), size)])
-        scores: NDArray[np.float32] = (vectors[told] @ texts.cpu().T).numpy()
-        truth = np.array([numbers[str(captions[number])] for number in told])
-        row = {"recall_1": recall_at(scores, truth, 1), "recall_5": recall_at(scores, truth, 5), "captions": len(candidates)}
+        pairs = torch.tensor([(query, numbers[str(captions[row])]) for query, row in enumerate(told)])
+        found = ranks(vectors[told].cpu(), texts.cpu(), pairs)
+        row = {"recall_1": float(found.hits(1).mean()), "recall_5": float(found.hits(5).mean()), "captions": len(candidates)}
         return row | {f"recall_{k}_chance": min(1.0, k / len(candidates)) for k in (1, 5)}
 
     def _batches(self, stream: Stream, wanted: NDArray[np.int64]) -> Iterator[Batch]:

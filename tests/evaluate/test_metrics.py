@@ -15,7 +15,6 @@ from geolangbind.evaluate.metrics import (
     confusion,
     hits_at,
     mean_class,
-    recall_at,
     top1,
     wilson_interval,
 )
@@ -77,8 +76,8 @@ def test_top1_does_not_depend_on_the_order_of_classes(classes, seed):
 def test_recall_counts_the_best_k_and_ties_in_expectation():
     scores = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
     truth = np.array([0, 1, 2])
-    assert [recall_at(scores, truth, k) for k in (1, 2, 3)] == pytest.approx([(1 + 0 + 1 / 3) / 3, (1 + 1 + 2 / 3) / 3, 1.0])
-    assert recall_at(scores, truth, 1) == pytest.approx(top1(scores, truth))
+    assert [hits_at(scores, truth, k).mean() for k in (1, 2, 3)] == pytest.approx([(1 + 0 + 1 / 3) / 3, (1 + 1 + 2 / 3) / 3, 1.0])
+    assert hits_at(scores, truth, 1).mean() == pytest.approx(top1(scores, truth))
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def scored():
 def test_metrics_without_ties_are_scikit_learns(scored):
     scores, truth = scored
     told = scores.argmax(1)
-    assert recall_at(scores, truth, 5) == pytest.approx(top_k_accuracy_score(truth, scores, k=5, labels=range(7)))
+    assert hits_at(scores, truth, 5).mean() == pytest.approx(top_k_accuracy_score(truth, scores, k=5, labels=range(7)))
     assert mean_class(hits_at(scores, truth, 1), truth) == pytest.approx(recall_score(truth, told, average="macro", labels=range(6)))
     np.testing.assert_allclose(confusion(scores, truth), confusion_matrix(truth, told, labels=range(7)))
     found = accuracy(scores, truth)
@@ -121,7 +120,7 @@ def test_products_of_equal_vectors_tie(samples, classes, width):
     vector = torch.nn.functional.normalize(torch.rand(width, generator=torch.Generator().manual_seed(0)) - 0.5, dim=0)
     scores = (vector.repeat(samples, 1) @ vector.repeat(classes, 1).T).numpy()
     truth = np.arange(samples) % classes
-    assert top1(scores, truth) == pytest.approx(1 / classes) and recall_at(scores, truth, 5) == pytest.approx(5 / classes)
+    assert top1(scores, truth) == pytest.approx(1 / classes) and hits_at(scores, truth, 5).mean() == pytest.approx(5 / classes)
     np.testing.assert_allclose(confusion(scores, truth), np.bincount(truth)[:, None].repeat(classes, 1) / classes)
 
 
