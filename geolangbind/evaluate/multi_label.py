@@ -86,9 +86,11 @@ def true_sets(encoded: Encoded, classes: Sequence[str], label: str) -> _Floats:
     truth = np.zeros((len(encoded), len(classes)))
     for number, row in enumerate(encoded.labels):
         told = row.get(label)
-        if not isinstance(told, list | tuple) or (unknown := sorted({str(name) for name in told} - set(classes))):
-            wrong = f"{unknown[0]!r}, which is none of {', '.join(classes)}" if isinstance(told, list | tuple) else f"{told!r}, no list"
-            raise DataError(f"{encoded.modality} sample {encoded.keys[number]} has {label}={wrong}")
+        where = f"{encoded.modality} sample {encoded.keys[number]}"
+        if not isinstance(told, list | tuple):
+            raise DataError(f"{where} has {label}={told!r}, no list of classes")
+        if unknown := sorted(set(map(str, told)) - set(classes)):
+            raise DataError(f"{where} has {label}={unknown[0]!r}, which is none of {', '.join(classes)}")
         truth[number, [classes.index(str(name)) for name in told]] = 1
     if not truth.any():
         raise DataError(f"no {encoded.modality} sample has a class under '{label}'")

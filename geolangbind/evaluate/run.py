@@ -74,18 +74,17 @@ def run_suite(embedder: Embedder, suite: Suite, out: Path | None = None, data: P
         for task in dataset.tasks:
             check_task(task)
     before = read_rows(out / RESULTS) if out else []
-    found, kept = Outcome(), data or (out or Path()) / "data"
+    found, opened = Outcome(), list[tuple[Dataset, dict[str, Cell]]]()
+    for dataset in suite.datasets:
+        try:
+            opened.append((dataset, _cells(embedder, dataset, data or (out or Path()) / "data")))
+        except NotThereError as error:
+            found.missing.append(str(error))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
-        shown = progress.add_task(suite.name, total=None)
-        for dataset in suite.datasets:
-            try:
-                cells = _cells(embedder, dataset, kept)
-            except NotThereError as error:
-                found.missing.append(str(error))
-                continue
-            done = progress.tasks[0].completed
-            progress.update(shown, total=done + len(cells) * len(dataset.tasks))
+        shown = progress.add_task(suite.name, total=sum(len(cells) * len(dataset.tasks) for dataset, cells in opened))
+        while opened:
+            dataset, cells = opened.pop(0)  # the vectors of a finished data set are let go
             for cell, task in ((cell, task) for cell in cells.values() for task in dataset.tasks):
                 progress.update(shown, description=f"{dataset.name} {cell.modality} {task.name}")
                 _measure(cell, task, suite.name, dataset.name, before, found, out)

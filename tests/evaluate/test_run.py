@@ -67,6 +67,17 @@ def test_the_command_appends_rows_beside_the_model_once(folder, shards, capsys, 
         assert np.array(details["confusion"]).sum() == 12 and details["classes"] == list(CLASSES)
 
 
+def test_the_command_tells_averages_and_what_is_missing(folder, shards, capsys, tmp_path):
+    config = compose("evaluate", [f"model={folder.parent}", f"suite.data={shards}", "suite.modalities=[rgb]"])
+    suite = config["suite"]
+    absent = {"card": "aid", "root": str(tmp_path), "tasks": [{"task": "zero_shot", "label": "scene_class"}]}
+    suite = {**suite, "datasets": {**suite["datasets"], "aid": absent}, "averages": {"mine": [str(shards)], "both": [str(shards), "aid"]}}
+    commands._evaluate({**config, "suite": suite, "out": str(tmp_path)})
+    told = " ".join(capsys.readouterr().out.split())
+    (row,) = read_rows(tmp_path / "results.jsonl")
+    assert f"average mine: {100 * row.value:.2f} %" in told and "average both" not in told and "not measured: aid: no folder" in told
+
+
 @pytest.fixture
 def measured(monkeypatch):
     """Names of the tasks that were really run."""
