@@ -1,0 +1,114 @@
+"""What a report says, before it becomes HTML or Markdown: sections with tables and pictures, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geolangbind.evaluate.pictures.album import Picture
+from geolangbind.evaluate.report_rows import Row, model_names
+from geolangbind.evaluate.report_tables import OVERVIEW, TASKS, Cell, Table, short_name
+from geolangbind.paths import conf_dir
+
+OTHER = {
+    OVERVIEW: ("Overview", "All results at a glance. Colour: 0 at chance, 1 at a perfect score."),
+    "alignment": ("Alignment", "How image vectors of every modality and text vectors lie to each other."),
+    "heatmaps": ("What the model sees where", "Patch features of single images."),
+}
+"""Headings and sentences of sections that hold pictures but are no task."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    name: str
+    title: str
+    about: str
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from: rows that share all of this are told once."""
+
+    model: str
+    model_sha256: str
+    dataset: str
+    revision: str
+    prompts: str
+    sensors: str
+    command: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        synthetic: data sets that are synthetic.
+        published: whether some rows are copied from papers.
+    """
+
+    title: str
+    models: tuple[str, ...]
+    synthetic: tuple[str, ...]
+    published: bool
+    sections: tuple[Section, ...]
+    origins: tuple[Origin, ...]
+
+
+def make_page(rows: Sequence[Row], tables: Sequence[Table], pictures: Sequence[Picture]) -> Page:
+    """Lay out a page: a section per task with its tables and pictures, in the order of `TASKS`."""
+    names = model_names(rows)
+    own = tuple(name for (_, published), name in names.items() if not published)
+    tasks = dict.fromkeys([*TASKS, *(table.task for table in tables)])
+    told = {**OTHER, **{task: TASKS.get(task, (task.replace("_", " ").capitalize(), "")) for task in tasks}}
+    order = [OVERVIEW, *tasks, *(name for name in OTHER if name != OVERVIEW)]
+    sections = [
+        Section(name, *told[name], tuple(t for t in tables if t.task == name), tuple(p for p in pictures if p.section == name))
+        for name in order
+    ]
+    return Page(
+        title=f"Evaluation of {', '.join(own)}" if 0 < len(own) <= 3 else "Evaluation",
+        models=own,
+        synthetic=tuple(dict.fromkeys(short_name(row.dataset) for row in rows if row.synthetic)),
+        published=any(row.published for row in rows),
+        sections=tuple(section for section in sections if section.tables or section.pictures),
+        origins=tuple(dict.fromkeys(_origin(row) for row in rows if not row.published)),
+    )
+
+
+def suite_averages(suite: str) -> Mapping[str, Sequence[str]]:
+    """The averages that a suite of conf/suite defines (`averages: {name: [datasets]}`); none for others."""
+    import yaml
+
+    path = conf_dir() / "suite" / f"{suite}.yaml"
+    if Path(suite).name != suite or not path.is_file():
+        return {}
+    found = yaml.safe_load(path.read_text(encoding="utf-8")).get("averages") or {}
+    return {str(name): tuple(map(str, datasets)) for name, datasets in found.items()}
+
+
+def number(value: float | None, percent: bool) -> str:
+    """A value as people read it: percent with one digit, others with three."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if percent else f"{value:.3f}"
+
+
+def interval(cell: Cell, percent: bool) -> str:
+    """The 95 % interval, or that there is none."""
+    if cell.low is None or cell.high is None:
+        return "no interval"
+    return f"{number(cell.low, percent)}–{number(cell.high, percent)}"
+
+
+def _origin(row: Row) -> Origin:
+    bands = row.bands.split()
+    listed = row.bands if len(bands) <= 13 else f"{len(bands)} bands"
+    sensors = f"{row.sensor} ({listed})" if listed else row.sensor
+    return Origin(row.model, row.model_sha256, row.dataset, row.revision, row.prompts, sensors, row.command, row.date)
