@@ -31,6 +31,11 @@ class Picture:
     caption: str
 
 
+def plain(text: str) -> str:
+    """Text that matplotlib draws as it is: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def keep(out: Path, name: str, figure: Figure, section: str, title: str, caption: str) -> Path:
     """Save a figure as `out/pictures/NAME.png` and enter it into the list; one of the same name is replaced."""
     path = out / PICTURES / f"{name}.png"

@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from geolangbind.errors import DataError
 from geolangbind.evaluate.embedder import Embedder
 from geolangbind.evaluate.encoded import Encoded
-from geolangbind.evaluate.pictures.album import COLOURS, MARKERS, keep
+from geolangbind.evaluate.pictures.album import COLOURS, MARKERS, keep, plain
 
 NEIGHBOURS = 10
 TEXT = "text"
@@ -196,7 +196,7 @@ def _draw_points(axes: Any, cloud: Cloud, points: Vectors, title: str) -> None: 
         begin += len(vectors)
         colour = COLOURS.get(modality, "#999999")
         axes.scatter(x, y, s=16, color=colour, marker=MARKERS.get(modality, "o"), alpha=0.75, linewidths=0.8, label=_shown(modality))
-    axes.set_title(title, fontsize=12)
+    axes.set_title(plain(title), fontsize=12)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -210,7 +210,7 @@ def _draw_gaps(axes: Any, cloud: Cloud, widest: float) -> None:  # noqa: ANN401
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10, color=colour)
     axes.set_xticks(range(len(names)), names, fontsize=10)
     axes.set_yticks(range(len(names)), names, fontsize=10)
-    axes.set_title(f"{cloud.model}: distance of centroids", fontsize=12)
+    axes.set_title(plain(f"{cloud.model}: distance of centroids"), fontsize=12)
 
 
 def _draw_purity(axes: Any, clouds: Sequence[Cloud], found: Sequence[Mapping[str, Purity]], title: str) -> None:  # noqa: ANN401
@@ -219,12 +219,12 @@ def _draw_purity(axes: Any, clouds: Sequence[Cloud], found: Sequence[Mapping[str
     for number, (cloud, values) in enumerate(zip(clouds, found, strict=True)):
         places = np.arange(len(names)) + (number - (len(clouds) - 1) / 2) * width
         shade = "#0072B2" if number == len(clouds) - 1 else "#BBBBBB"
-        bars = axes.bar(places, [100 * values[name].value for name in names], width * 0.92, color=shade, label=cloud.model)
+        bars = axes.bar(places, [100 * values[name].value for name in names], width * 0.92, color=shade, label=plain(cloud.model))
         axes.bar_label(bars, fmt="%.0f", fontsize=10)
     chances = [100 * found[0][name].chance for name in names]
     axes.hlines(chances, np.arange(len(names)) - 0.45, np.arange(len(names)) + 0.45, color="black", linestyle=":", label="chance")
     axes.set_xticks(range(len(names)), [_shown(name) for name in names], fontsize=11)
-    axes.set_title(title, fontsize=12)
+    axes.set_title(plain(title), fontsize=12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylim(0, 105)
 

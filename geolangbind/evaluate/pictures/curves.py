@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from geolangbind.evaluate.pictures.album import COLOURS, MARKERS
+from geolangbind.evaluate.pictures.album import COLOURS, MARKERS, plain
 
 _MOST_NAMES = 45  # classes whose names can be read at 1000 pixels
 _STYLES = [(COLOURS[name], MARKERS[name]) for name in ("sar", "rgb", "msi", "hsi", "ir", "dem", "text")]
@@ -42,7 +42,7 @@ def draw_few_shot(curves: Mapping[str, Mapping[str, Sequence[Shot]]]) -> Figure:
             points = sorted(points, key=lambda point: point.shots)
             shots, values = [point.shots for point in points], [100 * point.value for point in points]
             colour, marker = styles[model]
-            axes.plot(shots, values, color=colour, marker=marker, label=model)
+            axes.plot(shots, values, color=colour, marker=marker, label=plain(model))
             if all(point.low is not None and point.high is not None for point in points):
                 axes.fill_between(shots, *([100 * end for end in ends] for ends in _ends(points)), color=colour, alpha=0.2, linewidth=0)
         chance = next((point.chance for points in models.values() for point in points if point.chance is not None), None)
@@ -52,7 +52,7 @@ def draw_few_shot(curves: Mapping[str, Mapping[str, Sequence[Shot]]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks(ticks, ticks)
         axes.set_xticks([], minor=True)
-        axes.set_title(modality.upper(), fontsize=12)
+        axes.set_title(plain(modality.upper()), fontsize=12)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels.flat[count:]:
         axes.set_axis_off()
@@ -84,9 +84,9 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
             held = counts > 0
             sure, right = (100 * np.asarray(bins[name], dtype=np.float64)[held] for name in ("confidence", "accuracy"))
             error = f": ECE {100 * float(np.asarray(bins['ece'])):.1f} %" if "ece" in bins else ""
-            axes.plot(sure, right, color=colour, linewidth=1, label=f"{model}{error}")
+            axes.plot(sure, right, color=colour, linewidth=1, label=plain(f"{model}{error}"))
             axes.scatter(sure, right, s=15 + 250 * counts[held] / counts.sum(), color=colour, marker=marker, alpha=0.8, zorder=3)
-        axes.set(title=title, aspect="equal", xlim=(0, 102), ylim=(0, 102))
+        axes.set(title=plain(title), aspect="equal", xlim=(0, 102), ylim=(0, 102))
         axes.legend(frameon=False, fontsize=9, loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid.flat[len(panels) :]:
@@ -111,7 +111,7 @@ def draw_confusion(names: Sequence[str], counts: ArrayLike) -> Figure:
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     if len(names) <= _MOST_NAMES:
         size = 10 if len(names) <= 30 else 8
-        readable = [name.replace("_", " ") for name in names]
+        readable = [plain(name.replace("_", " ")) for name in names]
         axes.set_xticks(range(len(names)), readable, rotation=90, fontsize=size)
         axes.set_yticks(range(len(names)), readable, fontsize=size)
         for (row, column), share in np.ndenumerate(shares):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from torch.nn import functional as F
 from geolangbind.data.batch import Batch
 from geolangbind.errors import DataError
 from geolangbind.evaluate.embedder import Embedder, Patches
-from geolangbind.evaluate.pictures.album import keep
+from geolangbind.evaluate.pictures.album import keep, plain
 from geolangbind.views import rgb_view
 
 _SHADE = 0.35
+_WRAP = 18  # letters that fit above a column
 _TAILS = (2, 98)  # percentiles that become black and white: single patches would otherwise take all the contrast
 
 
@@ -94,7 +96,7 @@ def draw_heatmaps(out: Path, embedder: Embedder, batches: Mapping[str, Batch], w
             _draw_maps(figure, line[1:-1], view, similarity_maps(patches, texts, size)[0])
         _lay_over(line[-1], view, _enlarge(colour, patches.grid, size))
     for axes, heading in zip(panels[0], headings, strict=True):
-        axes.set_title(heading, fontsize=12, wrap=True)
+        axes.set_title(textwrap.fill(plain(heading), _WRAP), fontsize=12)
     for axes in panels.flat:
         axes.set_xticks([])
         axes.set_yticks([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from geolangbind.evaluate.report_tables import Table, column_title, short_title
+from geolangbind.evaluate.pictures.album import plain
+from geolangbind.evaluate.report_tables import Line, Table, column_title, short_title
 
+_WRAP = 28  # letters of a model's name in one line
 _MOST = 14  # columns whose values can be read at 1000 pixels
 
 
@@ -26,7 +29,7 @@ def draw_matrix(tables: Sequence[Table]) -> Figure:
     """Draw tables of shares, one panel each. Values are percent, colours are `above_chance`, published rows are marked."""
     heights = [len(table.lines) + 2.2 for table in tables]
     widest = min(_MOST, max(len(table.columns) for table in tables))
-    figure: Any = Figure(figsize=(max(6.5, 0.85 * widest + 3.2), 0.36 * sum(heights) + 0.9), layout="constrained")
+    figure: Any = Figure(figsize=(max(6.5, 0.95 * widest + 3), 0.36 * sum(heights) + 0.9), layout="constrained")
     panels = figure.subplots(len(tables), 1, squeeze=False, height_ratios=heights)[:, 0]
     scale = ScalarMappable(Normalize(0, 1), "viridis")
     for axes, table in zip(panels, tables, strict=True):
@@ -45,9 +48,13 @@ def _draw_panel(axes: Any, table: Table, scale: ScalarMappable) -> None:  # noqa
                 colour = "white" if shades[row, place] < 0.55 else "black"
                 axes.text(place, row, f"{100 * cell.value:.1f}", ha="center", va="center", fontsize=11, color=colour)
     axes.imshow(shades, cmap=scale.cmap, norm=scale.norm, aspect="auto")
-    axes.set_xticks(range(len(columns)), [column_title(column, table).replace(" ", "\n", 1) for column in columns])
-    axes.set_yticks(range(len(table.lines)), [f"{line.model} (published)" if line.published else line.model for line in table.lines])
+    axes.set_xticks(range(len(columns)), [plain(column_title(column, table)).replace(" ", "\n", 1) for column in columns])
+    axes.set_yticks(range(len(table.lines)), [_label(line) for line in table.lines])
     axes.tick_params(length=0, labelsize=10)
     axes.set_title(short_title(table), fontsize=11, loc="left")
     for label, line in zip(axes.get_yticklabels(), table.lines, strict=True):
         label.set_style("italic" if line.published else "normal")
+
+
+def _label(line: Line) -> str:
+    return textwrap.fill(plain(f"{line.model} (published)" if line.published else line.model), _WRAP)
