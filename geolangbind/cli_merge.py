@@ -13,7 +13,7 @@ from rich.console import Console
 from geolangbind.errors import SettingsError
 
 if TYPE_CHECKING:
-    from geolangbind.evaluate.run import Suite
+    from geolangbind.evaluate.suite import Labelled
 
 console = Console(highlight=False)
 notices = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -67,15 +67,15 @@ def sweep(
     console.print(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}")
 
 
-def _suite(name: str, data: str | None, label: str | None) -> Suite:
+def _suite(name: str, data: str | None, label: str | None) -> Labelled:
     if name not in _SUITES:
         raise SettingsError(
             f"unknown --suite {name}; suites are {', '.join(_SUITES)}, which takes any labelled shards with --data and --label"
         )
-    from geolangbind.evaluate.run import Suite
+    from geolangbind.evaluate.suite import Labelled
 
     folder, truth = _SUITES[name]
-    return Suite(name, "zero_shot", data or folder, label or truth)
+    return Labelled(name, data or folder, label or truth)
 
 
 def soup(

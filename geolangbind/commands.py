@@ -33,11 +33,16 @@ def _train(config: dict[str, Any]) -> None:
 def _evaluate(config: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from geolangbind.evaluate.results import render
+    from geolangbind.evaluate.results import averages, render
     from geolangbind.evaluate.run import evaluate as run_evaluation
     from geolangbind.evaluate.run import results_file
 
-    rows = run_evaluation(config)
-    console = Console(highlight=False)
-    console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if rows[0].synthetic else "")))
-    console.print(f"rows appended to {results_file(config)}")
+    found = run_evaluation(config)
+    rows, console = found.rows, Console(highlight=False)
+    console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if all(row.synthetic for row in rows) else "")))
+    for (_, name), value in averages(rows, config["suite"].get("averages", {})).items():
+        console.print(f"average {name}: {100 * value:.2f} %")
+    for line in found.missing:
+        console.print(f"not measured: {line}", markup=False)
+    kept = f"; {found.kept} of {len(rows)} were there already" if found.kept else ""
+    console.print(f"rows appended to {results_file(config)}{kept}")

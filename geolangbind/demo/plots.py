@@ -13,7 +13,7 @@ import torch
 
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet
-from geolangbind.evaluate.run import label_phrases
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.planet.groups import MODALITIES
 from geolangbind.views import rgb_view

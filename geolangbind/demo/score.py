@@ -11,10 +11,11 @@ from rich.progress import track
 
 from geolangbind.demo.profile import Profile
 from geolangbind.demo.stages import GENERATOR_FROM_OTHERS, merge
+from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.results import ResultRow, append_rows
-from geolangbind.evaluate.run import Suite, run_suite
+from geolangbind.evaluate.run import run_suite
+from geolangbind.evaluate.suite import Labelled
 from geolangbind.planet.groups import CLASSES, MODALITIES, ceiling, chance
-from geolangbind.weights.load import load
 
 Table = dict[str, dict[str, ResultRow]]
 """Result rows by model and modality."""
@@ -53,9 +54,8 @@ def score_best(out: Path, swept: dict[str, dict[str, float]]) -> tuple[str, dict
 
 
 def _score(out: Path, name: str, data: str) -> dict[str, ResultRow]:
-    suite = Suite("zero_shot", "zero_shot", str(out / data), "scene_class")
-    rows = run_suite(str(out / name), load(out / name), suite)
-    return {row.modality: row for row in rows}
+    suite = Labelled("zero_shot", str(out / data), "scene_class").suite()
+    return {row.modality: row for row in run_suite(Ours.open(str(out / name)), suite).rows}
 
 
 def write_report_json(

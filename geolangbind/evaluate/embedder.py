@@ -32,15 +32,19 @@ class Patches:
 
 
 class Embedder(Protocol):
-    """A frozen model that turns batches and sentences into unit vectors of one space.
+    """A frozen model that turns batches and sentences into unit vectors of one space."""
 
-    Attributes:
-        name: as people call it.
-        sha256: identity of the weights and of everything else that changes a vector.
-    """
+    @property
+    def name(self) -> str:
+        """As people call it."""
 
-    name: str
-    sha256: str
+    @property
+    def sha256(self) -> str:
+        """Identity of the weights and of everything else that changes a vector."""
+
+    @property
+    def scale(self) -> float:
+        """What cosine similarities are multiplied by before a softmax over classes."""
 
     def images(self, batch: Batch) -> Tensor:
         """Return (B, D) float32 unit vectors on the CPU.
@@ -86,6 +90,11 @@ class Ours:
             CheckpointError: there is no model, or it is damaged.
         """
         return cls(source, file_sha256(find_source(source).weights), load(source).eval())
+
+    @property
+    def scale(self) -> float:
+        """See `Embedder`."""
+        return float(self.model.towers.logit_scale.exp())
 
     @torch.no_grad()
     def images(self, batch: Batch) -> Tensor:

@@ -1,46 +1,114 @@
-"""Accuracy and its interval. Pure functions of arrays."""
+"""Metrics of single-label classification and the interval of a share. Pure functions of arrays; ties count in expectation."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+METRICS_VERSION = "1"
+"""Changes whenever a metric gives another number for the same scores; part of every settings hash."""
+BINS = 15
+"""Of confidence, in the calibration error; the usual number (Guo et al. 2017, arXiv 1706.04599)."""
 _Z_95 = 1.959963984540054
 
 
-def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
-    """Expected top-1 accuracy.
+@dataclass(frozen=True)
+class Accuracy:
+    """A top-1 accuracy.
 
-    Ties at the top count in expectation: a constant scorer is right one time in K, whatever the order of the classes.
+    Attributes:
+        top1: share in [0, 1].
+        n: images.
+        low: lower end of the 95 % Wilson interval.
+        high: upper end.
+    """
+
+    top1: float
+    n: int
+    low: float
+    high: float
+
+
+def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> NDArray[np.float64]:
+    """Probability that the true candidate is among the best k, where equal scores stand in random order.
 
     Args:
         scores: (N, K), higher is better.
-        truth: (N,) class numbers.
-
-    Returns:
-        Share in [0, 1].
-    """
-    best = scores == scores.max(axis=1, keepdims=True)
-    right = best[np.arange(len(truth)), truth] / best.sum(axis=1)
-    return float(right.mean())
-
-
-def recall_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> float:
-    """Expected share of queries whose true candidate is among the best k; ties count in expectation, as in `top1`.
-
-    Args:
-        scores: (N, K), query against candidate, higher is better.
         truth: (N,) number of the true candidate.
         k: how many candidates are looked at.
 
     Returns:
-        Share in [0, 1].
+        (N,) in [0, 1]; 0 or 1 where nothing ties.
     """
     own = np.take_along_axis(scores, truth[:, None], axis=1)
     better, tied = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
-    return float(np.clip((k - better) / tied, 0, 1).mean())
+    return np.clip((k - better) / tied, 0, 1).astype(np.float64)
+
+
+def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
+    """Expected top-1 accuracy: a constant scorer is right one time in K, whatever the order of the classes. See `hits_at`."""
+    return recall_at(scores, truth, 1)
+
+
+def recall_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> float:
+    """Expected share of queries whose true candidate is among the best k. See `hits_at`."""
+    return float(hits_at(scores, truth, k).mean())
+
+
+def accuracy(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> Accuracy:
+    """Top-1 accuracy of scores (N, K) with its interval."""
+    share = top1(scores, truth)
+    return Accuracy(share, len(truth), *wilson_interval(share, len(truth)))
+
+
+def confusion(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Confusion matrix (K, K): row is the true class, column the best-scored one; a tie of T classes counts 1/T in each.
+
+    Args:
+        scores: (N, K), higher is better.
+        truth: (N,) class numbers.
+    """
+    best = scores == scores.max(axis=1, keepdims=True)
+    rows, columns = np.nonzero(best)
+    found = np.zeros((scores.shape[1],) * 2)
+    np.add.at(found, (truth[rows], columns), 1 / best.sum(axis=1)[rows])
+    return found
+
+
+def mean_class(hits: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
+    """Mean over the classes that occur of the share of their samples that hit.
+
+    Args:
+        hits: (N,) in [0, 1].
+        truth: (N,) class numbers.
+    """
+    counts = np.bincount(truth)
+    return float((np.bincount(truth, hits)[counts > 0] / counts[counts > 0]).mean())
+
+
+def confidences(scores: NDArray[np.floating], scale: float) -> NDArray[np.float64]:
+    """Largest probability (N,) of the softmax over `scale` times the scores (N, K)."""
+    logits = scale * (scores - scores.max(axis=1, keepdims=True))
+    return 1 / np.exp(logits).sum(axis=1, dtype=np.float64)
+
+
+def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Bin of each confidence: equal widths over [0, 1], a bin's upper edge belongs to the next one, and 1 to the last."""
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+
+
+def calibration_error(confidence: NDArray[np.floating], hits: NDArray[np.floating]) -> float:
+    """Expected calibration error: by bin of confidence, |accuracy - mean confidence|, weighted by the bin's share of samples.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        hits: (N,) whether the best class was the true one, ties in expectation.
+    """
+    gaps = np.bincount(confidence_bins(confidence), hits - confidence, BINS)
+    return float(np.abs(gaps).sum() / len(hits))
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:

@@ -1,29 +1,25 @@
-"""Class names to sentences. Templates are data with a version and a hash, so that a score says what it was prompted with."""
+"""Class names to sentences. Templates are data (`templates.yaml`) with a version and a hash: a score says what it was prompted with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 
-PROMPTS_VERSION = "1"
+import yaml
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "rgb": ("a satellite image of {}", "an aerial image of {}", "a satellite photo of {}"),
-    "msi": ("a satellite image of {}", "a multispectral image of {}"),
-    "hsi": ("a satellite image of {}", "a hyperspectral image of {}"),
-    "sar": ("a radar image of {}", "a SAR image of {}"),
-    "ir": ("a thermal image of {}", "an infrared image of {}"),
-    "dem": ("an elevation model of {}", "a terrain model of {}"),
-}
+_DATA = yaml.safe_load(Path(__file__).with_name("templates.yaml").read_text(encoding="utf-8"))
+PROMPTS_VERSION: str = _DATA["version"]
+TEMPLATES: dict[str, tuple[str, ...]] = {modality: tuple(listed) for modality, listed in _DATA["templates"].items()}
 
 
-def prompts(phrases: Sequence[str], modality: str) -> list[str]:
-    """All sentences for one class: every phrase in every template of the modality."""
-    return [template.format(phrase) for phrase in phrases for template in TEMPLATES[modality]]
+def prompts(phrases: Sequence[str], modality: str, templates: Sequence[str] = ()) -> list[str]:
+    """All sentences for one class: every phrase in every template; the modality's own templates where none are given."""
+    return [template.format(phrase) for phrase in phrases for template in templates or TEMPLATES[modality]]
 
 
-def prompts_hash(classes: Mapping[str, Sequence[str]], modality: str) -> str:
+def prompts_hash(classes: Mapping[str, Sequence[str]], modality: str, templates: Sequence[str] = ()) -> str:
     """Identity of a prompt set: 12 hex digits over version, templates and phrases."""
-    told = json.dumps([PROMPTS_VERSION, TEMPLATES[modality], {name: list(phrases) for name, phrases in classes.items()}])
+    told = json.dumps([PROMPTS_VERSION, templates or TEMPLATES[modality], {name: list(phrases) for name, phrases in classes.items()}])
     return sha256(told.encode()).hexdigest()[:12]

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
+
+from geolangbind.checkpoint import atomic_path
+from geolangbind.errors import DataError
+
+RESULTS, DETAILS = "results.jsonl", "details"
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,17 @@ class ResultRow:
         value: share in [0, 1].
         n: samples.
         chance: value of a blind guess.
-        low: lower end of the 95 % interval.
+        low: lower end of the 95 % interval; None where there is none.
         high: upper end.
-        prompts: hash of the prompts.
+        prompts: hash of the prompts; empty where no words are used.
         synthetic: whether the data is.
         command: what was typed.
         date: UTC, ISO 8601.
+        task: what was asked ("zero_shot").
+        settings: hash of the task's settings, empty in rows of before there was one.
+        published: whether the figure is copied from a publication, not measured.
+        details: name of the file under `details/` with per-class figures and the like; empty if there is none.
+        source: of a published figure.
     """
 
     model: str
@@ -48,30 +61,107 @@ class ResultRow:
     value: float
     n: int
     chance: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     prompts: str
     synthetic: bool
     command: str
     date: str
+    task: str = "zero_shot"
+    settings: str = ""
+    published: bool = False
+    details: str = ""
+    source: str = ""
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """What the row's number depends on; a row with the same need not be measured again."""
+        return (self.model_sha256, self.revision, self.prompts, self.settings, self.suite, self.dataset, self.modality, self.task)
 
 
 def append_rows(path: Path, rows: Iterable[ResultRow]) -> None:
-    """Append rows to a JSONL file under a lock, each in one write."""
+    """Append rows to a JSONL file under a lock, all or none of them; half a line that a killed process left is cut off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
+    text = "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+    with path.open("a+b", buffering=0) as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+        stream.seek(0)
+        end = stream.read().rfind(b"\n") + 1
+        stream.truncate(end)
+        try:
+            if stream.write(text) < len(text):
+                raise OSError(f"{path}: the disk is full")
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(end)
+            raise
 
 
-def render(rows: Iterable[ResultRow], title: str) -> Table:
-    """Rows as a terminal table."""
+def read_rows(path: Path) -> list[ResultRow]:
+    """Rows of a JSONL file, older ones included; none where there is no file. Half a line at the end counts as not written.
+
+    Raises:
+        DataError: another line is damaged.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(ResultRow(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: no result row ({error}); remove the line, and it is measured again") from None
+    return rows
+
+
+def write_details(out: Path, row: Mapping[str, Any], details: Mapping[str, Any]) -> str:
+    """Write what belongs to a row but not into it.
+
+    Args:
+        out: folder of the results.
+        row: fields of the row.
+        details: plain JSON.
+
+    Returns:
+        The file's name under `details/`, which names all that the row is made of; empty where there are no details.
+    """
+    if not details:
+        return ""
+    name = sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:16] + ".json"
+    with atomic_path(out / DETAILS / name) as part:
+        part.write_text(json.dumps(details) + "\n", encoding="utf-8")
+    return name
+
+
+def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], float]:
+    """Means over data sets, of models that were measured on all of them: by model and name of the average, of the metrics top1.
+
+    A data set measured in several modalities counts by its first row.
+    """
+    found = {}
+    for model in dict.fromkeys(row.model for row in rows):
+        told: dict[str, float] = {}
+        for row in rows:
+            if row.model == model and row.metric == "top1":
+                told.setdefault(row.dataset, row.value)
+        for name, members in columns.items():
+            if set(members) <= set(told):
+                found[model, name] = sum(told[member] for member in members) / len(members)
+    return found
+
+
+def render(rows: Sequence[ResultRow], title: str) -> Table:
+    """Rows as a terminal table; what is the same in all of them and says little is left out."""
+    several = [name for name in ("dataset", "task", "metric") if len({getattr(row, name) for row in rows}) > 1]
     table = Table(title=title)
-    for column in ("modality", "sensor"):
+    for column in (*several, "modality", "sensor"):
         table.add_column(column)
-    for column in ("top-1 %", "95 % interval", "chance %", "n"):
+    value = "value %" if "metric" in several or not rows else f"{rows[0].metric.replace('top1', 'top-1')} %"
+    for column in (value, "95 % interval", "chance %", "n"):
         table.add_column(column, justify="right")
     for row in rows:
-        interval = f"{100 * row.low:.1f}-{100 * row.high:.1f}"
-        table.add_row(row.modality, row.sensor, f"{100 * row.value:.1f}", interval, f"{100 * row.chance:.1f}", str(row.n))
+        interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
+        told = [str(getattr(row, name)) for name in several]
+        table.add_row(*told, row.modality, row.sensor, f"{100 * row.value:.1f}", interval, f"{100 * row.chance:.1f}", str(row.n))
     return table

@@ -1,113 +1,161 @@
-"""A model and a suite in, result rows out."""
+"""A model and a suite in, result rows out: measured once, kept in a file, not measured again."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geolangbind.checkpoint import file_sha256
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.errors import DataError, SettingsError
-from geolangbind.evaluate.prompts import prompts_hash
-from geolangbind.evaluate.results import ResultRow, append_rows
-from geolangbind.evaluate.zero_shot import zero_shot
-from geolangbind.model import GeoLangBind
-from geolangbind.weights.load import load
+from geolangbind.errors import DataError, GeoLangBindError, SensorError, UnitError
+from geolangbind.evaluate.datasets import NotThereError, open_source
+from geolangbind.evaluate.embedder import Embedder, Ours
+from geolangbind.evaluate.results import RESULTS, ResultRow, append_rows, read_rows, write_details
+from geolangbind.evaluate.suite import Dataset, Suite, Task, parse_suite
+from geolangbind.evaluate.tasks import Cell, check_task, measure, prompts_used, settings_used
+from geolangbind.sensors.records import MODALITIES
 from geolangbind.weights.source import find_source
 
 
-@dataclass(frozen=True)
-class Suite:
-    """What to measure.
+@dataclass
+class Outcome:
+    """What a run found.
 
     Attributes:
-        name: of the suite.
-        task: zero_shot.
-        data: folder of labelled shards.
-        label: which label is the truth.
-        modalities: empty for all that the shards hold.
+        rows: of the suite on the model, in the suite's order; measured now or before.
+        kept: how many of them were measured before.
+        missing: what was not measured, one line each with the reason.
     """
 
-    name: str
-    task: str
-    data: str
-    label: str
-    modalities: Sequence[str] = field(default_factory=tuple)
-
-    def __post_init__(self) -> None:
-        if self.task != "zero_shot":
-            raise SettingsError(f"suite.task is '{self.task}'; tasks are zero_shot")
+    rows: list[ResultRow] = field(default_factory=list)
+    kept: int = 0
+    missing: list[str] = field(default_factory=list)
 
 
-def evaluate(config: Mapping[str, Any]) -> list[ResultRow]:
-    """Run a composed configuration: measure, and append to `out/results.jsonl` (by default in the model folder)."""
-    from rich.console import Console
+def evaluate(config: Mapping[str, Any]) -> Outcome:
+    """Run a composed configuration: measure what is not in `out/results.jsonl` yet (by default in the model folder), and append it.
 
-    suite = Suite(**config["suite"])
-    with Console(stderr=True).status(f"suite {suite.name} on {config['model']}"):
-        rows = run_suite(str(config["model"]), load(config["model"]), suite)
-    append_rows(results_file(config), rows)
-    return rows
+    Raises:
+        SettingsError: the suite cannot be meant.
+        CheckpointError: there is no model, or it is damaged.
+        DataError: nothing of the suite is there, or data is damaged.
+    """
+    out = results_file(config).parent
+    return run_suite(Ours.open(str(config["model"])), parse_suite(config["suite"]), out, config["data"] and Path(config["data"]), bar=True)
 
 
 def results_file(config: Mapping[str, Any]) -> Path:
     """Where the rows of a configuration go."""
-    return Path(config["out"] or find_source(config["model"]).folder) / "results.jsonl"
+    return Path(config["out"] or find_source(config["model"]).folder) / RESULTS
 
 
-def run_suite(source: str, model: GeoLangBind, suite: Suite) -> list[ResultRow]:
-    """Measure one model on one suite, a row per modality.
+def run_suite(embedder: Embedder, suite: Suite, out: Path | None = None, data: Path | None = None, *, bar: bool = False) -> Outcome:
+    """Measure one model on one suite.
+
+    Args:
+        embedder: the model.
+        suite: see `suite.parse_suite`.
+        out: folder of `results.jsonl`, which is appended to after each task. A task whose weights, data, words and settings are those of
+            rows in it is not run again. None to keep nothing.
+        data: folder for shards that are drawn or built, by default `out/data`.
+        bar: show a progress bar.
 
     Raises:
-        DataError: the shards lack a modality or labels.
+        SettingsError: a task does not exist, or has no such setting.
+        DataError: data is damaged or lacks a modality or label; or nothing of the suite is there.
     """
-    shards = ShardSet.open(suite.data)
-    by_modality: dict[str, list[Stream]] = {}
-    for stream in shards.select(modalities=suite.modalities or None):
-        by_modality.setdefault(stream.modality, []).append(stream)
-    classes = label_phrases(shards, suite.label)
+    for dataset in suite.datasets:
+        for task in dataset.tasks:
+            check_task(task)
+    before = read_rows(out / RESULTS) if out else []
+    found, kept = Outcome(), data or (out or Path()) / "data"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
+        shown = progress.add_task(suite.name, total=None)
+        for dataset in suite.datasets:
+            try:
+                cells = _cells(embedder, dataset, kept)
+            except NotThereError as error:
+                found.missing.append(str(error))
+                continue
+            done = progress.tasks[0].completed
+            progress.update(shown, total=done + len(cells) * len(dataset.tasks))
+            for cell, task in ((cell, task) for cell in cells.values() for task in dataset.tasks):
+                progress.update(shown, description=f"{dataset.name} {cell.modality} {task.name}")
+                _measure(cell, task, suite.name, dataset.name, before, found, out)
+                progress.advance(shown)
+    if not found.rows:
+        raise DataError(f"nothing of suite {suite.name} was measured: {'; '.join(found.missing)}")
+    return found
+
+
+def _cells(embedder: Embedder, dataset: Dataset, kept: Path) -> dict[str, Cell]:
+    """A cell per modality of a data set, in the usual order."""
+    shards = open_source(dataset.source, kept)
+    bank = open_source(dataset.bank, kept) if dataset.bank else None
+    banks = {} if bank is None else _streams(bank, dataset)
+    cells: dict[str, Cell] = {}
+    for modality, streams in _streams(shards, dataset).items():
+        own = Cell(embedder, bank, banks[modality], dataset.bands, None, {}) if bank is not None and modality in banks else None
+        cells[modality] = Cell(embedder, shards, streams, dataset.bands, own, cells)
+    return cells
+
+
+def _streams(shards: ShardSet, dataset: Dataset) -> dict[str, list[Stream]]:
+    found: dict[str, list[Stream]] = {}
+    chosen = shards.select(modalities=dataset.modalities or None, sensors=dataset.sensors or None)
+    for stream in sorted(chosen, key=lambda stream: MODALITIES.index(stream.modality)):
+        found.setdefault(stream.modality, []).append(stream)
+    return found
+
+
+def _measure(cell: Cell, task: Task, suite: str, dataset: str, before: Sequence[ResultRow], found: Outcome, out: Path | None) -> None:
+    """Put a task's rows into what was found, from the file if they are there."""
     told: dict[str, Any] = {
-        "model": source,
-        "model_sha256": file_sha256(find_source(source).weights),
-        "suite": suite.name,
-        "dataset": suite.data,
-        "revision": shards.fingerprint,
-        "metric": "top1",
-        "synthetic": bool(shards.index.provenance.get("synthetic")),
-        "command": " ".join(sys.argv),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model_sha256": cell.embedder.sha256,
+        "suite": suite,
+        "dataset": dataset,
+        "revision": cell.shards.fingerprint,
+        "task": task.name,
+        "settings": settings_used(cell, task),
     }
-    rows = []
-    for modality, streams in by_modality.items():
-        found = zero_shot(model, streams, classes, suite.label)
-        sensors, bands = (
-            " ".join(dict.fromkeys(values)) for values in ([s.sensor for s in streams], [b for s in streams for b in s.bands])
-        )
-        rows.append(
-            ResultRow(
-                **told, modality=modality, sensor=sensors, bands=bands, value=found.top1, n=found.n, chance=found.chance, low=found.low,
-                high=found.high, prompts=prompts_hash(classes, modality),
-            )
-        )  # fmt: skip
-    return rows
+    wanted = (
+        told["model_sha256"], told["revision"], prompts_used(cell, task), told["settings"], suite, dataset, cell.modality, task.name,
+    )  # fmt: skip
+    if rows := [row for row in before if row.made_of == wanted]:
+        found.kept += len(rows)
+        found.rows += rows
+        return
+    try:
+        rows = list(_rows(cell, task, told, out))
+    except (SensorError, UnitError) as error:
+        found.missing.append(f"{dataset} {cell.modality} {task.name}: {error}")
+        return
+    except GeoLangBindError as error:
+        raise type(error)(f"{dataset} {cell.modality} {task.name}: {error}") from None
+    if out:
+        append_rows(out / RESULTS, rows)
+    found.rows += rows
 
 
-def label_phrases(shards: ShardSet, label: str) -> dict[str, tuple[str, ...]]:
-    """Classes of a labelled shard set with the phrases that name them.
-
-    The shards' provenance may list them under `classes`; else every label found is its own phrase.
-
-    Raises:
-        DataError: no sample has the label.
-    """
-    listed = shards.index.provenance.get("classes", {}).get(label)
-    if listed:
-        return {str(name): tuple(phrases) for name, phrases in listed.items()}
-    found = {stream.read(i).meta.labels.get(label) for stream in shards.streams for i in range(len(stream))} - {None}
-    if not found:
-        raise DataError(f"no sample in {shards.folder} has a label '{label}'")
-    return {str(name): (str(name).replace("_", " "),) for name in sorted(map(str, found))}
+def _rows(cell: Cell, task: Task, told: Mapping[str, Any], out: Path | None) -> Iterator[ResultRow]:
+    synthetic = bool(cell.shards.index.provenance.get("synthetic"))
+    common: dict[str, Any] = {"model": cell.embedder.name, "synthetic": synthetic, "command": " ".join(sys.argv)}
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    for one in measure(cell, task):
+        own: dict[str, Any] = {
+            "modality": one.modality,
+            "metric": one.metric,
+            "sensor": one.sensors,
+            "bands": one.bands,
+            "prompts": one.prompts,
+        }
+        details = write_details(out, {**told, **own}, one.details) if out else ""
+        numbers: dict[str, Any] = {"value": one.value, "n": one.n, "chance": one.chance, "low": one.low, "high": one.high}
+        yield ResultRow(**told, **common, **own, **numbers, date=date, details=details)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,87 +12,119 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from geolangbind.data.batch import Batch
-from geolangbind.data.loader import iterate_all
-from geolangbind.data.shards import Stream
 from geolangbind.errors import DataError
-from geolangbind.evaluate.metrics import top1, wilson_interval
-from geolangbind.evaluate.prompts import prompts
+from geolangbind.evaluate.bootstrap import bootstrap, weighted_class_mean, weighted_gap, weighted_mean
+from geolangbind.evaluate.embedder import Embedder
+from geolangbind.evaluate.encoded import Encoded
+from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.metrics import (
+    BINS,
+    calibration_error,
+    confidence_bins,
+    confidences,
+    confusion,
+    hits_at,
+    mean_class,
+    wilson_interval,
+)
+from geolangbind.evaluate.prompts import prompts, prompts_hash
 from geolangbind.model import GeoLangBind
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """A top-1 accuracy.
-
-    Attributes:
-        top1: share in [0, 1].
-        n: images.
-        low: lower end of the 95 % Wilson interval.
-        high: upper end.
-        chance: one over the number of classes.
-    """
-
-    top1: float
-    n: int
-    low: float
-    high: float
-    chance: float
-
-
 def class_vectors(model: GeoLangBind, classes: Mapping[str, Sequence[str]], modality: str) -> Tensor:
-    """Unit vectors (K, D) of K classes: the normalised mean over each class's sentences."""
-    vectors = [model.encode_text(prompts(phrases, modality)).mean(0) for phrases in classes.values()]
-    return F.normalize(torch.stack(vectors), dim=-1)
+    """Unit vectors (K, D) of K classes in the modality's own templates: the normalised mean over each class's sentences."""
+    return mean_vectors(model.encode_text, (prompts(phrases, modality) for phrases in classes.values()))
 
 
-def stream_vectors(model: GeoLangBind, stream: Stream, batch_size: int = 128) -> tuple[Tensor, list[dict[str, object]]]:
-    """Encode every sample of a stream, see `batch_vectors`."""
-    return batch_vectors(model, iterate_all(stream, batch_size))
+def mean_vectors(encode: Callable[[list[str]], Tensor], sentences: Iterable[list[str]]) -> Tensor:
+    """Unit vectors (K, D): for each of K lists of sentences the normalised mean of their vectors."""
+    return F.normalize(torch.stack([encode(listed).mean(0) for listed in sentences]), dim=-1)
 
 
-@torch.no_grad()
-def batch_vectors(model: GeoLangBind, batches: Iterable[Batch]) -> tuple[Tensor, list[dict[str, object]]]:
-    """Encode batches.
-
-    Returns:
-        (N, D) unit vectors and the labels of each sample.
-    """
-    vectors: list[Tensor] = []
-    labels: list[dict[str, object]] = []
-    for batch in batches:
-        vectors.append(model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid))
-        labels += [{task: values[i] for task, values in batch.labels.items()} for i in range(len(batch))]
-    return torch.cat(vectors), labels
+def class_scores(
+    embedder: Embedder, encoded: Encoded, classes: Mapping[str, Sequence[str]], templates: Sequence[str] = ()
+) -> NDArray[np.float32]:
+    """Cosine similarities (N, K) of samples and classes; the modality's own templates where none are given."""
+    vectors = mean_vectors(embedder.texts, (prompts(phrases, encoded.modality, templates) for phrases in classes.values()))
+    scores: NDArray[np.float32] = (encoded.vectors @ vectors.T).numpy()
+    return scores
 
 
-def zero_shot(model: GeoLangBind, streams: Sequence[Stream], classes: Mapping[str, Sequence[str]], label: str) -> Accuracy:
-    """Top-1 accuracy over streams of one modality.
-
-    Args:
-        model: in inference mode.
-        streams: of one modality; their samples count alike.
-        classes: phrases by class name, in the order of the scores.
-        label: which label of the samples is the truth.
+def true_classes(encoded: Encoded, classes: Iterable[str], label: str) -> NDArray[np.int64]:
+    """Number of the true class of each sample.
 
     Raises:
         DataError: a sample has no such label, or one that is no class.
     """
-    prototypes = class_vectors(model, classes, streams[0].modality)
-    scores: list[NDArray[np.float32]] = []
-    truth: list[object] = []
-    for stream in streams:
-        vectors, labels = stream_vectors(model, stream)
-        scores.append((vectors @ prototypes.T).cpu().numpy())
-        truth += [row.get(label) for row in labels]
-        if unknown := [value for value in truth if str(value) not in classes]:
-            raise DataError(f"a {stream.modality} sample has {label}={unknown[0]!r}, which is none of {', '.join(classes)}")
-    return accuracy(np.concatenate(scores), truth, classes)
-
-
-def accuracy(scores: NDArray[np.floating], truth: Sequence[object], classes: Iterable[str]) -> Accuracy:
-    """Top-1 accuracy of scores (N, K) against true classes, one of `classes` (K of them, in the order of the scores) each."""
     numbers = {name: number for number, name in enumerate(classes)}
-    share = top1(scores, np.array([numbers[str(value)] for value in truth]))
-    low, high = wilson_interval(share, len(truth))
-    return Accuracy(share, len(truth), low, high, 1 / len(numbers))
+    told = [row.get(label) for row in encoded.labels]
+    if unknown := [value for value in told if str(value) not in numbers]:
+        raise DataError(f"a {encoded.modality} sample has {label}={unknown[0]!r}, which is none of {', '.join(numbers)}")
+    return np.array([numbers[str(value)] for value in told], np.int64)
+
+
+def zero_shot(
+    embedder: Embedder, encoded: Encoded, classes: Mapping[str, Sequence[str]], label: str, templates: Sequence[str] = ()
+) -> list[Measure]:
+    """Single-label classification.
+
+    Args:
+        embedder: for the sentences, and the scale of its logits.
+        encoded: the samples.
+        classes: phrases by class name.
+        label: which label of the samples is the truth.
+        templates: with one `{}` each; the modality's own if empty.
+
+    Returns:
+        `top1` with per-class accuracy and confusion, `top5` where there are more than five classes, `mean_class` (mean of the accuracy in
+        each class that occurs) and `ece` (expected calibration error of the softmax, lower is better) with the bins of its reliability
+        diagram. Shares of samples have Wilson's interval (top1 the bootstrapped one in its details), the others a bootstrapped one.
+
+    Raises:
+        DataError: see `true_classes`.
+    """
+    truth = true_classes(encoded, classes, label)
+    scores = class_scores(embedder, encoded, classes, templates)
+    count, names, seed = len(truth), list(classes), encoded.revision
+    measure = partial(
+        Measure, "zero_shot", modality=encoded.modality, n=count, sensors=" ".join(encoded.sensors), bands=" ".join(encoded.bands),
+        prompts=prompts_hash(classes, encoded.modality, templates),
+    )  # fmt: skip
+    hits = hits_at(scores, truth, 1)
+    share, chance = float(hits.mean()), 1 / len(names)
+    low, high = wilson_interval(share, count)
+    details = {"bootstrap": bootstrap(hits[:, None], weighted_mean, seed), **_by_class(scores, truth, names)}
+    found = [measure("top1", value=share, chance=chance, low=low, high=high, details=details)]
+    if len(names) > 5:
+        share = float(hits_at(scores, truth, 5).mean())
+        low, high = wilson_interval(share, count)
+        found.append(measure("top5", value=share, chance=5 / len(names), low=low, high=high))
+    low, high = bootstrap(np.stack([truth, hits], axis=1), weighted_class_mean, seed)
+    found.append(measure("mean_class", value=mean_class(hits, truth), chance=chance, low=low, high=high))
+    sure = confidences(scores, embedder.scale)
+    low, high = bootstrap(np.stack([confidence_bins(sure), hits - sure], axis=1), weighted_gap, seed)
+    details = {"scale": embedder.scale, "reliability": _reliability(sure, hits)}
+    return [*found, measure("ece", value=calibration_error(sure, hits), chance=0.0, low=low, high=high, details=details)]
+
+
+def _by_class(scores: NDArray[np.floating], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """Accuracy with its number of samples for each class that occurs, and the confusion matrix, rows the truth."""
+    table = confusion(scores, truth)
+    counts = np.bincount(truth, minlength=len(names))
+    per_class = {name: {"accuracy": table[i, i] / counts[i], "n": int(counts[i])} for i, name in enumerate(names) if counts[i]}
+    return {"classes": list(names), "per_class": per_class, "confusion": table.round(6).tolist()}
+
+
+def _reliability(sure: NDArray[np.floating], hits: NDArray[np.floating]) -> list[dict[str, float]]:
+    bins = confidence_bins(sure)
+    members = [(number, bins == number) for number in range(BINS) if (bins == number).any()]
+    return [
+        {
+            "from": number / BINS,
+            "to": (number + 1) / BINS,
+            "n": int(own.sum()),
+            "confidence": float(sure[own].mean()),
+            "accuracy": float(hits[own].mean()),
+        }
+        for number, own in members
+    ]

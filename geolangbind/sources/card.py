@@ -145,7 +145,7 @@ def load_card(which: Path | str) -> Card:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: not a card: {' '.join(str(error).split())}") from None
     try:
-        return _parse(document, sha256(content).hexdigest(), path.parent)
+        return parse_card(document, sha256(content).hexdigest(), path.parent)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
 
@@ -161,20 +161,30 @@ def _find(which: Path | str) -> Path:
     return found
 
 
-def _parse(document: object, digest: str, folder: Path) -> Card:
-    raw = _mapping(document, "the card", [f.name for f in fields(Card) if f.name != "sha256"])
+def parse_card(document: object, digest: str, folder: Path) -> Card:
+    """Check what a card says.
+
+    Args:
+        document: as YAML gives it.
+        digest: hash of the card's text.
+        folder: where sensor files that it names may lie.
+
+    Raises:
+        SettingsError, SensorError, UnitError: see `load_card`.
+    """
+    raw = mapping(document, "the card", [f.name for f in fields(Card) if f.name != "sha256"])
     for name in ("name", "title", "tasks", "licence", "source", "revision", "views"):
         if name not in raw:
             raise SettingsError(f"needs '{name}' (write unknown where nobody knows)")
     known: dict[str, Any] = {name: str(raw[name]) for name in ("name", "title", "licence", "source", "revision")}
     known |= {name: str(raw[name]) for name in ("product_level", "citation") if name in raw}
-    known |= {name: _texts(raw[name], name) for name in ("prompts", "contamination", "notes") if name in raw}
+    known |= {name: texts(raw[name], name) for name in ("prompts", "contamination", "notes") if name in raw}
     known["tasks"] = _choices(raw["tasks"], "tasks", TASKS)
     known["captions"] = _choices(raw.get("captions", ["given", "labels"]), "captions", CAPTION_RULES)
-    known["splits"] = {str(name): _count(count, name) for name, count in _mapping(raw.get("splits", {}), "splits").items()}
-    known["classes"] = {str(name): _texts(words, f"classes.{name}") for name, words in _mapping(raw.get("classes", {}), "classes").items()}
-    known["mask_classes"] = {_value(key): str(name) for key, name in _mapping(raw.get("mask_classes", {}), "mask_classes").items()}
-    views = _mapping(raw["views"], "views")
+    known["splits"] = {str(name): _count(count, name) for name, count in mapping(raw.get("splits", {}), "splits").items()}
+    known["classes"] = {str(name): texts(words, f"classes.{name}") for name, words in mapping(raw.get("classes", {}), "classes").items()}
+    known["mask_classes"] = {_value(key): str(name) for key, name in mapping(raw.get("mask_classes", {}), "mask_classes").items()}
+    views = mapping(raw["views"], "views")
     if not views:
         raise SettingsError("views must name at least one view of the source")
     known["views"] = {str(name): _view(str(name), view, folder) for name, view in views.items()}
@@ -187,7 +197,7 @@ def _view(name: str, document: object, folder: Path) -> View:
     where = f"view {name}"
     if not name.isidentifier() or len(name) > 16:
         raise SettingsError(f"{where}: the name begins the samples' keys; use up to 16 letters, digits and '_'")
-    raw = _mapping(document, where, [*(f.name for f in fields(View) if f.name not in ("name", "places")), "from"])
+    raw = mapping(document, where, [*(f.name for f in fields(View) if f.name not in ("name", "places")), "from"])
     if "sensor" not in raw or not raw.get("from"):
         raise SettingsError(f"{where}: needs 'sensor' and 'from' (where its files lie)")
     raw = {key: value for key, value in raw.items() if value != UNKNOWN}
@@ -196,7 +206,7 @@ def _view(name: str, document: object, folder: Path) -> View:
     record = get_sensor(own if own.suffix in (".yaml", ".yml") and own.is_file() else sensor)
     known: dict[str, Any] = {"name": name, "sensor": str(own) if own.is_file() else record.name}
     if "bands" in raw:
-        known["bands"] = tuple(band.name for band in record.select(bands=list(_texts(raw["bands"], f"{where}: bands"))))
+        known["bands"] = tuple(band.name for band in record.select(bands=list(texts(raw["bands"], f"{where}: bands"))))
     if "unit" in raw:
         known["unit"] = Unit.parse(str(raw["unit"]))
     known |= {key: _number(raw[key], f"{where}: {key}") for key in ("scale", "offset", "nodata", "gsd_m") if key in raw}
@@ -212,14 +222,19 @@ def _view(name: str, document: object, folder: Path) -> View:
 
 
 def _place(entry: object, where: str) -> Place:
-    raw = _mapping(entry, f"{where}: from")
+    raw = mapping(entry, f"{where}: from")
     readers = [reader for reader in READERS if reader in raw]
     if len(readers) != 1:
         raise SettingsError(f"{where}: each entry of 'from' names one reader, of {', '.join(READERS)}; got {', '.join(map(str, raw))}")
     return Place(readers[0], str(raw[readers[0]]), {str(key): value for key, value in raw.items() if key != readers[0]})
 
 
-def _mapping(value: object, where: str, allowed: Sequence[str] | None = None) -> dict[Any, Any]:
+def mapping(value: object, where: str, allowed: Sequence[str] | None = None) -> dict[Any, Any]:
+    """Check that a value of a document is a mapping, of no keys but `allowed`.
+
+    Raises:
+        SettingsError: names the place, and the nearest key.
+    """
     if not isinstance(value, dict):
         raise SettingsError(f"{where} must hold 'key: value' lines, got {type(value).__name__}")
     for key in value:
@@ -228,14 +243,19 @@ def _mapping(value: object, where: str, allowed: Sequence[str] | None = None) ->
     return value
 
 
-def _texts(value: object, where: str) -> tuple[str, ...]:
+def texts(value: object, where: str) -> tuple[str, ...]:
+    """Check that a value of a document is a list of texts.
+
+    Raises:
+        SettingsError: names the place.
+    """
     if not isinstance(value, list) or not all(isinstance(item, str | int | float) for item in value):
         raise SettingsError(f"{where} must be a list of texts")
     return tuple(str(item) for item in value)
 
 
 def _choices(value: object, where: str, valid: Sequence[str]) -> tuple[str, ...]:
-    chosen = _texts(value, where)
+    chosen = texts(value, where)
     for item in chosen:
         if item not in valid:
             raise SettingsError(f"{where}: '{item}' is unknown{nearest(item, valid)}; choose from {', '.join(valid)}")

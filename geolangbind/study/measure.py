@@ -18,7 +18,7 @@ from geolangbind.data.batch import collate
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
 from geolangbind.evaluate.metrics import top1, wilson_interval
-from geolangbind.evaluate.run import label_phrases
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 

@@ -14,8 +14,11 @@ import yaml
 
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
-from geolangbind.evaluate.run import label_phrases
-from geolangbind.evaluate.zero_shot import Accuracy, zero_shot
+from geolangbind.evaluate.embedder import Ours
+from geolangbind.evaluate.encoded import encode_streams
+from geolangbind.evaluate.metrics import Accuracy, accuracy
+from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.zero_shot import class_scores, true_classes
 from geolangbind.model import GeoLangBind
 from geolangbind.planet.products import PRODUCTS, Product
 from geolangbind.planet.write import write_planet
@@ -118,7 +121,7 @@ def accuracy_kept(model: GeoLangBind, folder: Path | str) -> dict[str, dict[str,
     Raises:
         DataError: the folder lacks a product.
     """
-    shards = ShardSet.open(folder)
+    shards, embedder = ShardSet.open(folder), Ours("", "", model)
     classes = label_phrases(shards, LABEL)
     streams = {stream.shards[0].file.rpartition("-")[0]: stream for stream in shards.streams}
     scores: dict[str, Figure] = {}
@@ -126,7 +129,8 @@ def accuracy_kept(model: GeoLangBind, folder: Path | str) -> dict[str, dict[str,
     for name, against in (UNSEEN | SUBSETS).items():
         for product in (name, against):
             if product not in scores:
-                scores[product] = _figure(zero_shot(model, [_stream(streams, product, shards)], classes, LABEL))
+                encoded = encode_streams(embedder, [_stream(streams, product, shards)])
+                scores[product] = _figure(accuracy(class_scores(embedder, encoded, classes), true_classes(encoded, classes, LABEL)))
         seen = scores[against]["value"]
         kept = scores[name]["value"] / seen if seen else float("nan")
         found[name] = {"against": against, "unseen": scores[name], "seen": scores[against], "kept": kept}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geolangbind.errors import SettingsError
-from geolangbind.evaluate.run import Suite
+from geolangbind.evaluate.suite import Labelled
 from geolangbind.sweep.grid import GENERATORS, Pair, part_coefficients, same_merges
 from geolangbind.sweep.merge import Parents, merged_tensors, put, read_parents
 from geolangbind.sweep.plot import plot
@@ -42,7 +42,7 @@ class Request:
     others: str
     m1: tuple[float, ...]
     m2: tuple[float, ...]
-    suite: Suite
+    suite: Labelled
     out: Path
     generator: str = "average"
     command: str = ""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from geolangbind.checkpoint import atomic_path
 from geolangbind.errors import SettingsError
-from geolangbind.evaluate.run import Suite
+from geolangbind.evaluate.suite import Labelled
 from geolangbind.sweep.merge import Parents, merge_errors, merged_tensors, put, read_parents
 from geolangbind.sweep.points import mean_of
 from geolangbind.sweep.validation import Validation, open_validation, score, text_vectors
@@ -38,7 +38,7 @@ class SoupRequest:
     """
 
     models: tuple[str, ...]
-    suite: Suite
+    suite: Labelled
     out: Path
     uniform: bool = False
     overwrite: bool = False

@@ -15,9 +15,10 @@ from geolangbind.data.batch import Batch
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
-from geolangbind.evaluate.metrics import top1, wilson_interval
+from geolangbind.evaluate.metrics import Accuracy, accuracy
 from geolangbind.evaluate.prompts import prompts_hash
-from geolangbind.evaluate.run import Suite, label_phrases
+from geolangbind.evaluate.suite import Labelled
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 from geolangbind.sensors.channels import ChannelSet
@@ -59,7 +60,7 @@ class Validation:
         kept: prepared batches by modality; None when they are too large and are read anew each time.
     """
 
-    suite: Suite
+    suite: Labelled
     classes: Mapping[str, tuple[str, ...]]
     revision: str
     synthetic: bool
@@ -88,29 +89,21 @@ class Validation:
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class Score(Accuracy):
     """Accuracy in one modality.
 
     Attributes:
-        top1: share in [0, 1].
-        n: images.
-        low: lower end of the 95 % Wilson interval.
-        high: upper end.
         right: (N,) bool, which images were classified correctly, so that two models can be compared image by image.
     """
 
-    top1: float
-    n: int
-    low: float
-    high: float
     right: NDArray[np.bool_]
 
 
-def open_validation(suite: Suite, statistics: Statistics, keep_bytes: int = _KEPT_BYTES) -> Validation:
+def open_validation(suite: Labelled, statistics: Statistics, keep_bytes: int = _KEPT_BYTES) -> Validation:
     """Open labelled shards.
 
     Args:
-        suite: a zero-shot suite.
+        suite: labelled shards.
         statistics: of the models to be measured.
         keep_bytes: decoded images are kept in memory up to this size.
 
@@ -159,7 +152,6 @@ def score(model: GeoLangBind, validation: Validation, prototypes: Mapping[str, T
             encoded.append(model.encode_channels(batch.image, batch.channels, batch.valid))
             truths.append(batch.truth)
         table, truth = (torch.cat(encoded) @ vectors.T).numpy(), np.concatenate(truths)
-        share = top1(table, truth)
         right = table[np.arange(len(truth)), truth] >= table.max(axis=1)
-        found[modality] = Score(share, len(truth), *wilson_interval(share, len(truth)), right)
+        found[modality] = Score(**vars(accuracy(table, truth)), right=right)
     return found

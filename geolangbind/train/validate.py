@@ -17,9 +17,11 @@ from torch.distributed.tensor import DTensor
 
 from geolangbind.data.batch import Batch, collate
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.evaluate.metrics import recall_at
-from geolangbind.evaluate.run import label_phrases
-from geolangbind.evaluate.zero_shot import accuracy, batch_vectors, class_vectors
+from geolangbind.evaluate.embedder import Ours
+from geolangbind.evaluate.encoded import encode_batches
+from geolangbind.evaluate.metrics import recall_at, top1
+from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 from geolangbind.train.ema import averaged_weights
 from geolangbind.train.settings import TrainSettings
@@ -80,9 +82,10 @@ class Validator:
         began = time.perf_counter()
         vectors, labels, captions = [], list[object](), list[str | None]()
         for stream, wanted in sample_numbers(self.streams[modality], self.settings.validation.samples):
-            found, told = batch_vectors(self.model, _noted(self._batches(stream, wanted), captions))
-            vectors.append(found)
-            labels += [row.get(self.settings.label) for row in told]
+            found = encode_batches(Ours("", "", self.model), self._batches(stream, wanted))
+            vectors.append(found.vectors)
+            labels += [row.get(self.settings.label) for row in found.labels]
+            captions += [own[0] if own else None for own in found.captions]
         row: dict[str, Any] = {"modality": modality, "sensors": sorted({stream.sensor for stream in self.streams[modality]})}
         row |= {"n": len(labels)} | self._classify(torch.cat(vectors), labels, modality) | self._retrieve(torch.cat(vectors), captions)
         return row | {"seconds": time.perf_counter() - began}
@@ -91,9 +94,10 @@ class Validator:
         known = [number for number, value in enumerate(labels) if str(value) in self.classes]
         if not known:
             return {}
-        scores = (vectors[known] @ class_vectors(self.model, self.classes, modality).T).cpu().numpy()
-        found = accuracy(scores, [labels[number] for number in known], self.classes)
-        return {"zero_shot": found.top1, "zero_shot_chance": found.chance, "zero_shot_n": found.n}
+        scores: NDArray[np.float32] = (vectors[known] @ class_vectors(self.model, self.classes, modality).cpu().T).numpy()
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        share = top1(scores, np.array([numbers[str(labels[number])] for number in known]))
+        return {"zero_shot": share, "zero_shot_chance": 1 / len(numbers), "zero_shot_n": len(known)}
 
     def _retrieve(self, vectors: Tensor, captions: Sequence[str | None]) -> dict[str, float]:
         told = [number for number, caption in enumerate(captions) if caption is not None]
@@ -102,7 +106,7 @@ class Validator:
             return {}
         size, numbers = self.settings.validation.batch_size, {caption: number for number, caption in enumerate(candidates)}
         texts = torch.cat([self.model.encode_text(candidates[first : first + size]) for first in range(0, len(candidates), size)])
-        scores: NDArray[np.float32] = (vectors[told] @ texts.T).cpu().numpy()
+        scores: NDArray[np.float32] = (vectors[told] @ texts.cpu().T).numpy()
         truth = np.array([numbers[str(captions[number])] for number in told])
         row = {"recall_1": recall_at(scores, truth, 1), "recall_5": recall_at(scores, truth, 5), "captions": len(candidates)}
         return row | {f"recall_{k}_chance": min(1.0, k / len(candidates)) for k in (1, 5)}
@@ -156,10 +160,3 @@ def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-def _noted(batches: Iterator[Batch], captions: list[str | None]) -> Iterator[Batch]:
-    """Pass batches on and keep the first caption of each sample: images of hundreds of samples need not stay in memory."""
-    for batch in batches:
-        captions += [own[0] if own else None for own in batch.captions]
-        yield batch

@@ -1,0 +1,160 @@
+"""Zero-shot classification of samples with several labels: average precision, and F1 by a threshold that nothing is tuned for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.evaluate.bootstrap import Statistic, bootstrap
+from geolangbind.evaluate.embedder import Embedder
+from geolangbind.evaluate.encoded import Encoded
+from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.prompts import prompts_hash
+from geolangbind.evaluate.zero_shot import class_scores
+
+_Floats = NDArray[np.float64]
+
+
+def multi_label(
+    embedder: Embedder,
+    encoded: Encoded,
+    classes: Mapping[str, Sequence[str]],
+    label: str,
+    templates: Sequence[str] = (),
+    threshold: float = 1.0,
+) -> list[Measure]:
+    """Multi-label classification.
+
+    A sample is given every class whose softmax probability is at least `threshold` over the number of classes: by default, every
+    class that is no less likely than in a blind guess. Nothing is fitted to the test data, and an embedder that cannot tell classes apart
+    names all of them, which is the chance level of F1.
+
+    Args:
+        embedder: for the sentences, and the scale of its logits.
+        encoded: the samples; their label is a list of class names.
+        classes: phrases by class name.
+        label: which label of the samples is the truth.
+        templates: with one `{}` each; the modality's own if empty.
+        threshold: see above.
+
+    Returns:
+        `map_macro` (mean over classes that occur of the average precision of the cosine similarities), `map_micro`, `f1_macro`, `f1_micro`;
+        with bootstrapped intervals, and average precision and F1 of each class in the details of the macro means.
+
+    Raises:
+        SettingsError: the threshold is not above 0.
+        DataError: a sample has no such label, or one that is no class; or no sample has any class.
+    """
+    if not threshold > 0:
+        raise SettingsError(f"multi_label: threshold must be above 0, got {threshold}")
+    truth = true_sets(encoded, list(classes), label)
+    scores = class_scores(embedder, encoded, classes, templates).astype(np.float64)
+    given = named(scores, embedder.scale, threshold)
+    prevalence, occurs = truth.mean(axis=0), truth.any(axis=0)
+    measure = partial(
+        Measure, "multi_label", modality=encoded.modality, n=len(truth), sensors=" ".join(encoded.sensors), bands=" ".join(encoded.bands),
+        prompts=prompts_hash(classes, encoded.modality, templates),
+    )  # fmt: skip
+    blind = 2 * prevalence[occurs] / (1 + prevalence[occurs])
+    micro = float(prevalence.mean())
+    precision, f1 = average_precision(scores[:, occurs], truth[:, occurs]), f1_of(given[:, occurs], truth[:, occurs])
+    present = [name for name, there in zip(classes, occurs, strict=True) if there]
+    counts = truth.sum(axis=0)[occurs].astype(int).tolist()
+    chances = {"map_macro": float(prevalence[occurs].mean()), "map_micro": micro}
+    chances |= {"f1_macro": float(blind.mean()), "f1_micro": 2 * micro / (1 + micro)}
+    values = {"map_macro": float(precision.mean()), "map_micro": float(average_precision(scores.reshape(-1, 1), truth.reshape(-1, 1))[0])}
+    values |= {"f1_macro": float(f1.mean()), "f1_micro": float(f1_of(given.reshape(-1, 1), truth.reshape(-1, 1))[0])}
+    per_class = {
+        "map_macro": {"per_class": _table(present, precision, counts)},
+        "f1_macro": {"per_class": _table(present, f1, counts), "threshold": threshold / len(classes)},
+    }
+    ends = {
+        name: bootstrap(np.hstack([scores if name.startswith("map") else given, truth]), _statistic(name), encoded.revision)
+        for name in values
+    }
+    return [
+        measure(name, value=value, chance=chances[name], low=ends[name][0], high=ends[name][1], details=per_class.get(name, {}))
+        for name, value in values.items()
+    ]
+
+
+def true_sets(encoded: Encoded, classes: Sequence[str], label: str) -> _Floats:
+    """True classes (N, K), 1 where a sample has the class.
+
+    Raises:
+        DataError: a sample's label is no list, or names something else; or no sample has any class.
+    """
+    truth = np.zeros((len(encoded), len(classes)))
+    for number, row in enumerate(encoded.labels):
+        told = row.get(label)
+        if not isinstance(told, list | tuple) or (unknown := sorted({str(name) for name in told} - set(classes))):
+            wrong = f"{unknown[0]!r}, which is none of {', '.join(classes)}" if isinstance(told, list | tuple) else f"{told!r}, no list"
+            raise DataError(f"{encoded.modality} sample {encoded.keys[number]} has {label}={wrong}")
+        truth[number, [classes.index(str(name)) for name in told]] = 1
+    if not truth.any():
+        raise DataError(f"no {encoded.modality} sample has a class under '{label}'")
+    return truth
+
+
+def named(scores: NDArray[np.floating], scale: float, threshold: float) -> _Floats:
+    """Classes (N, K) that samples are given, 1 or 0; see `multi_label` for the rule."""
+    probability = softmax(scale * scores.astype(np.float64), axis=1)
+    return (probability * scores.shape[1] >= threshold - 1e-9).astype(np.float64)  # equal scores: 1 / K up to rounding
+
+
+def average_precision(scores: _Floats, truth: _Floats, weights: _Floats | None = None) -> _Floats:
+    """Average precision of each column: precision at each distinct score, weighted by the recall it adds; equal scores are one step.
+
+    Args:
+        scores: (N, K).
+        truth: (N, K), 1 or 0.
+        weights: (R, N), how often each sample counts; once if None.
+
+    Returns:
+        (K,), or (R, K) with weights; NaN where a column has no positive.
+    """
+    drawn = np.ones((1, len(scores))) if weights is None else weights
+    columns = []
+    for own, right in zip(scores.T, truth.T, strict=True):
+        order = np.argsort(-own, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(own[order]) != 0, True))
+        ranked = drawn[:, order]
+        positives, seen = (ranked * right[order]).cumsum(axis=1)[:, ends], ranked.cumsum(axis=1)[:, ends]
+        gained = np.diff(positives, axis=1, prepend=0)
+        with np.errstate(invalid="ignore"):
+            columns.append((gained * positives / np.maximum(seen, 1)).sum(axis=1) / positives[:, -1])
+    found = np.stack(columns, axis=1)
+    return found[0] if weights is None else found
+
+
+def f1_of(given: _Floats, truth: _Floats, weights: _Floats | None = None) -> _Floats:
+    """F1 of each column, 2 TP / (2 TP + FP + FN); NaN where there is neither a truth nor a name given. Arguments as `average_precision`."""
+    drawn = np.ones((1, len(given))) if weights is None else weights
+    with np.errstate(invalid="ignore"):
+        found = 2 * (drawn @ (given * truth)) / (drawn @ (given + truth))
+    return np.asarray(found[0] if weights is None else found)
+
+
+def _statistic(name: str) -> Statistic:
+    """The bootstrap's statistic; rows hold the scores, or the classes given, and then the truth."""
+    metric = average_precision if name.startswith("map") else f1_of
+
+    def macro(weights: _Floats, rows: _Floats) -> _Floats:
+        left, truth = np.hsplit(rows, 2)
+        occurs = truth.any(axis=0)
+        return np.asarray(np.nanmean(metric(left[:, occurs], truth[:, occurs], weights), axis=1))
+
+    def micro(weights: _Floats, rows: _Floats) -> _Floats:
+        left, truth = np.hsplit(rows, 2)
+        return metric(left.reshape(-1, 1), truth.reshape(-1, 1), np.repeat(weights, left.shape[1], axis=1))[:, 0]
+
+    return macro if name.endswith("macro") else micro
+
+
+def _table(names: Sequence[str], values: _Floats, counts: Sequence[int]) -> dict[str, dict[str, float]]:
+    return {name: {"value": float(value), "n": count} for name, value, count in zip(names, values, counts, strict=True)}

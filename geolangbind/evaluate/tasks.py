@@ -1,0 +1,154 @@
+"""The tasks a suite can name, and what they are measured on: one modality of one data set under one model."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from geolangbind.data.shards import ShardSet, Stream
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.evaluate.embedder import Embedder
+from geolangbind.evaluate.encoded import Encoded, encode_streams
+from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.metrics import METRICS_VERSION
+from geolangbind.evaluate.multi_label import multi_label
+from geolangbind.evaluate.prompts import TEMPLATES, prompts_hash
+from geolangbind.evaluate.suite import Prompts, Task
+from geolangbind.evaluate.zero_shot import zero_shot
+from geolangbind.sensors.records import nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What a task is measured on. Nothing is read before it is asked for, and vectors are computed once for all tasks.
+
+    Attributes:
+        embedder: the model.
+        shards: the data set.
+        streams: its samples of one modality.
+        bands: show the model only these; all if empty.
+        bank: the training part in the same modality, for probes; None where the suite names none.
+        beside: all cells of the data set by modality, this one among them, for tasks between modalities.
+    """
+
+    embedder: Embedder
+    shards: ShardSet
+    streams: Sequence[Stream]
+    bands: tuple[str, ...]
+    bank: Cell | None
+    beside: Mapping[str, Cell]
+
+    @property
+    def modality(self) -> str:
+        """One of rgb, sar, msi, hsi, ir, dem."""
+        return self.streams[0].modality
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """Vectors of the samples.
+
+        Raises:
+            DataError: see `encode_streams`.
+            GeoLangBindError: the model cannot see these images.
+        """
+        return encode_streams(self.embedder, self.streams, bands=self.bands)
+
+    def templates(self, chosen: Prompts) -> tuple[str, ...]:
+        """Templates of a suite: its own list, the modality's, or those of the card that the shards were built from, if it has some."""
+        if not isinstance(chosen, str):
+            return tuple(chosen)
+        card = self.shards.index.provenance.get("prompts", ()) if chosen == "card" else ()
+        return tuple(card) or TEMPLATES[self.modality]
+
+
+def label_phrases(shards: ShardSet, label: str) -> dict[str, tuple[str, ...]]:
+    """Classes of a labelled shard set with the phrases that name them.
+
+    The shards' provenance may list them under `classes`; else every label found is its own phrase.
+
+    Raises:
+        DataError: no sample has the label.
+    """
+    listed = shards.index.provenance.get("classes", {}).get(label)
+    if listed:
+        return {str(name): tuple(phrases) for name, phrases in listed.items()}
+    found: set[str] = set()
+    for stream in shards.streams:
+        for number in range(len(stream)):
+            value = stream.read(number).meta.labels.get(label)
+            found |= set(map(str, value if isinstance(value, list | tuple) else [] if value is None else [value]))
+    if not found:
+        raise DataError(f"no sample in {shards.folder} has a label '{label}'")
+    return {name: (name.replace("_", " "),) for name in sorted(found)}
+
+
+def _zero_shot(cell: Cell, label: str, prompts: Prompts = "card") -> list[Measure]:
+    return zero_shot(cell.embedder, cell.encoded, label_phrases(cell.shards, label), label, cell.templates(prompts))
+
+
+def _multi_label(cell: Cell, label: str, prompts: Prompts = "card", threshold: float = 1.0) -> list[Measure]:
+    return multi_label(cell.embedder, cell.encoded, label_phrases(cell.shards, label), label, cell.templates(prompts), threshold)
+
+
+TASKS: dict[str, Callable[..., list[Measure]]] = {"zero_shot": _zero_shot, "multi_label": _multi_label}
+"""By name, a function of a cell and the settings that a suite may give: a task that uses words has `label` and `prompts`."""
+
+
+def check_task(task: Task) -> None:
+    """Refuse a task that does not exist, and settings that it does not have.
+
+    Raises:
+        SettingsError: names the nearest task or setting, or what is missing.
+    """
+    if task.name not in TASKS:
+        raise SettingsError(f"no task '{task.name}'{nearest(task.name, list(TASKS))}; tasks are {', '.join(TASKS)}")
+    _, *known = inspect.signature(TASKS[task.name]).parameters.values()
+    names = [parameter.name for parameter in known]
+    if unknown := [name for name in task.settings if name not in names]:
+        listed = ", ".join([*names, "metrics"])
+        raise SettingsError(f"task {task.name} has no setting '{unknown[0]}'{nearest(unknown[0], names)}; settings are {listed}")
+    if missing := [p.name for p in known if p.default is p.empty and p.name not in task.settings]:
+        raise SettingsError(f"task {task.name} needs a setting '{missing[0]}'")
+
+
+def measure(cell: Cell, task: Task) -> list[Measure]:
+    """Run a task; of what it finds, the metrics that the suite asks for.
+
+    Raises:
+        SettingsError: the task has no such metric.
+        GeoLangBindError: see the task.
+    """
+    found = TASKS[task.name](cell, **task.settings)
+    names = [measured.metric for measured in found]
+    if unknown := [metric for metric in task.metrics if metric not in names]:
+        raise SettingsError(f"task {task.name} found no metric '{unknown[0]}'{nearest(unknown[0], names)}; it found {', '.join(names)}")
+    return [measured for measured in found if not task.metrics or measured.metric in task.metrics]
+
+
+def prompts_used(cell: Cell, task: Task) -> str:
+    """Hash of the words that a task is going to use, empty where it uses none; the same as its measures tell afterwards."""
+    settings = _settings(task)
+    if "prompts" not in settings:
+        return ""
+    return prompts_hash(label_phrases(cell.shards, settings["label"]), cell.modality, cell.templates(settings["prompts"]))
+
+
+def settings_used(cell: Cell, task: Task) -> str:
+    """Hash of everything but weights, data and words that makes the numbers of a task: 12 hex digits.
+
+    It covers the version of the metrics, the task's settings with their defaults, the sensors, the bands and the bank's data.
+    """
+    sensors = [stream.sensor for stream in cell.streams]
+    bank = cell.bank.shards.fingerprint if cell.bank else None
+    told = json.dumps([METRICS_VERSION, task.name, _settings(task), task.metrics, sensors, cell.bands, bank], sort_keys=True)
+    return sha256(told.encode()).hexdigest()[:12]
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    _, *known = inspect.signature(TASKS[task.name]).parameters.values()
+    return {parameter.name: task.settings.get(parameter.name, parameter.default) for parameter in known}
