@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geolangbind.checkpoint import atomic_path
-from geolangbind.errors import DataError
 from geolangbind.evaluate.pictures.album import read_pictures
 from geolangbind.evaluate.pictures.results import PREFIX, draw_results
 from geolangbind.evaluate.report_html import render_html
 from geolangbind.evaluate.report_markdown import render_markdown
 from geolangbind.evaluate.report_page import make_page, suite_averages
-from geolangbind.evaluate.report_rows import read_rows
+from geolangbind.evaluate.report_rows import newest_rows, read_details
 from geolangbind.evaluate.report_tables import make_tables
 
 PAGE = "report.html"
@@ -43,11 +42,9 @@ def join_reports(folders: Sequence[Path], page: Path) -> Path:
     Raises:
         DataError: a folder has no results, or damaged ones.
     """
-    rows = read_rows(folders)
-    if not rows:
-        raise DataError(f"no results in {', '.join(map(str, folders))}; run `geolangbind-evaluate` first")
+    rows = newest_rows(folders)
     tables = make_tables(rows, {suite: suite_averages(suite) for suite in {row.suite for row in rows}})
-    draw_results(page.parent, rows, tables)
+    draw_results(page.parent, rows, tables, {row: found for row in rows if (found := read_details(folders, row))})
     others = [folder for folder in folders if folder.resolve() != page.parent.resolve()]
     pictures = [picture for folder in others for picture in read_pictures(folder) if not picture.path.name.startswith(PREFIX)]
     made = make_page(rows, tables, [*read_pictures(page.parent), *pictures])

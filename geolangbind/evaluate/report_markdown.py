@@ -20,11 +20,13 @@ def render_markdown(page: Page, folder: Path) -> str:
         parts.append(f"**Synthetic data:** {names}. Such numbers compare models with each other; they say nothing about real scenes.")
     parts.append(
         "In brackets: the 95 % interval. Bold: its interval lies wholly above those of all others in its column."
-        + (" Rows marked *published* are copied from papers: they were not measured here." if page.published else "")
+        + (" Rows marked *published* are copied from papers: they were not measured here." if page.sources else "")
     )
     parts += [part for section in page.sections for part in _section(section, folder)]
     parts += ["## Commands and hashes", _origins(page)]
     parts += [f"    {command}" for command in dict.fromkeys(origin.command for origin in page.origins if origin.command)]
+    if page.sources:
+        parts.append("\n".join(f"- {_plain(model)} *(published)*: {_plain(source)}" for model, source in page.sources.items()))
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,9 +62,9 @@ def _cell(cell: Cell | None, percent: bool) -> str:
 
 def _origins(page: Page) -> str:
     rows = [
-        [x.model, x.model_sha256[:12], x.dataset, x.revision[:12], x.sensors, x.prompts, x.date] for x in page.origins
+        [x.model, x.model_sha256[:12], x.dataset, x.revision[:12], x.sensors, x.prompts, x.settings[:12], x.date] for x in page.origins
     ]  # fmt: skip
-    head = ["model", "weights, SHA-256", "data", "revision", "sensors and bands", "prompts", "date"]
+    head = ["model", "weights, SHA-256", "data", "revision", "sensors and bands", "prompts", "settings", "date"]
     return _grid(head, [[_plain(text) for text in row] for row in rows], ["---"] * len(head))
 
 

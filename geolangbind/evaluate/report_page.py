@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geolangbind.evaluate.pictures.album import Picture
-from geolangbind.evaluate.report_rows import Row, model_names
+from geolangbind.evaluate.report_rows import model_names
 from geolangbind.evaluate.report_tables import OVERVIEW, TASKS, Cell, Table, short_name
+from geolangbind.evaluate.results import ResultRow
 from geolangbind.paths import conf_dir
 
 OTHER = {
@@ -39,6 +40,7 @@ class Origin:
     dataset: str
     revision: str
     prompts: str
+    settings: str
     sensors: str
     command: str
     date: str
@@ -49,19 +51,21 @@ class Page:
     """A whole report.
 
     Attributes:
+        models: that were measured.
         synthetic: data sets that are synthetic.
-        published: whether some rows are copied from papers.
+        origins: of measured rows.
+        sources: of published rows, by model.
     """
 
     title: str
     models: tuple[str, ...]
     synthetic: tuple[str, ...]
-    published: bool
     sections: tuple[Section, ...]
     origins: tuple[Origin, ...]
+    sources: Mapping[str, str]
 
 
-def make_page(rows: Sequence[Row], tables: Sequence[Table], pictures: Sequence[Picture]) -> Page:
+def make_page(rows: Sequence[ResultRow], tables: Sequence[Table], pictures: Sequence[Picture]) -> Page:
     """Lay out a page: a section per task with its tables and pictures, in the order of `TASKS`."""
     names = model_names(rows)
     own = tuple(name for (_, published), name in names.items() if not published)
@@ -76,9 +80,9 @@ def make_page(rows: Sequence[Row], tables: Sequence[Table], pictures: Sequence[P
         title=f"Evaluation of {', '.join(own)}" if 0 < len(own) <= 3 else "Evaluation",
         models=own,
         synthetic=tuple(dict.fromkeys(short_name(row.dataset) for row in rows if row.synthetic)),
-        published=any(row.published for row in rows),
         sections=tuple(section for section in sections if section.tables or section.pictures),
         origins=tuple(dict.fromkeys(_origin(row) for row in rows if not row.published)),
+        sources={row.model: row.source for row in rows if row.published},
     )
 
 
@@ -107,8 +111,8 @@ def interval(cell: Cell, percent: bool) -> str:
     return f"{number(cell.low, percent)}–{number(cell.high, percent)}"
 
 
-def _origin(row: Row) -> Origin:
+def _origin(row: ResultRow) -> Origin:
     bands = row.bands.split()
     listed = row.bands if len(bands) <= 13 else f"{len(bands)} bands"
     sensors = f"{row.sensor} ({listed})" if listed else row.sensor
-    return Origin(row.model, row.model_sha256, row.dataset, row.revision, row.prompts, sensors, row.command, row.date)
+    return Origin(row.model, row.model_sha256, row.dataset, row.revision, row.prompts, row.settings, sensors, row.command, row.date)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from geolangbind.evaluate.report_rows import Row, model_names
+from geolangbind.evaluate.report_rows import model_names
+from geolangbind.evaluate.results import ResultRow
 
 TASKS = {
     "zero_shot": ("Zero-shot classification", "Images are matched with sentences about each class; no label was trained on."),
@@ -28,17 +29,17 @@ OVERVIEW = "overview"
 """The section of the page before all tasks."""
 
 _WRITTEN = {"miou": "mIoU", "iou": "IoU", "map": "mAP", "f1": "F1", "ece": "ECE", "auc": "AUC"}
-_NOT_SHARES = ("gap", "distance", "loss", "ratio", "error", "ece", "nll")
+_NOT_SHARES = ("gap", "distance", "loss", "ratio", "error", "ece", "drift", "margin")
 """Last words of metrics that are not shares where more is better: shown as they are, and no model is called best."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A dataset seen by one modality; `chance` and `n` are None where nobody measured."""
+    """A dataset seen by one modality; `chance` and `n` are None where nobody said. `variant` is what else tells it from others."""
 
     dataset: str
     modality: str
-    revision: str
+    variant: tuple[str, ...] = ()
     chance: float | None = None
     n: int | None = None
     average: bool = False
@@ -70,7 +71,6 @@ class Table:
     suite: str
     task: str
     metric: str
-    settings: str
     synthetic: bool
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
@@ -86,34 +86,34 @@ def is_share(metric: str) -> bool:
     return metric.lower().split("_")[-1] not in _NOT_SHARES
 
 
-def make_tables(rows: Sequence[Row], averages: Mapping[str, Mapping[str, Sequence[str]]] | None = None) -> list[Table]:
+def make_tables(rows: Sequence[ResultRow], averages: Mapping[str, Mapping[str, Sequence[str]]] | None = None) -> list[Table]:
     """Tables of all rows, in the order of `TASKS`, then of the rows.
 
     Args:
-        rows: newest of each kind, see `report_rows.read_rows`.
+        rows: newest of each kind, see `report_rows.newest_rows`.
         averages: by suite, name of an average to the names of its datasets.
     """
     names = model_names(rows)
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[ResultRow]] = {}
     for row in rows:
-        groups.setdefault((row.task, row.suite, row.metric, row.settings), []).append(row)
+        groups.setdefault((row.task, row.suite, row.metric), []).append(row)
     order = list(TASKS)
-    tables = [_table(group, names, (averages or {}).get(suite, {})) for (_, suite, _, _), group in groups.items()]
+    tables = [_table(group, names, (averages or {}).get(suite, {})) for (_, suite, _), group in groups.items()]
     return sorted(tables, key=lambda table: order.index(table.task) if table.task in order else len(order))
 
 
-def _table(rows: Sequence[Row], names: Mapping[tuple[str, bool], str], averages: Mapping[str, Sequence[str]]) -> Table:
+def _table(rows: Sequence[ResultRow], names: Mapping[tuple[str, bool], str], averages: Mapping[str, Sequence[str]]) -> Table:
     first = rows[0]
-    measured = list(dict.fromkeys(Column(row.dataset, row.modality, row.revision) for row in rows if not row.published))
+    measured = list(dict.fromkeys(_column(row) for row in rows if not row.published))
     places = {(column.dataset, column.modality) for column in measured}
-    columns = measured + list(dict.fromkeys(Column(r.dataset, r.modality, "") for r in rows if (r.dataset, r.modality) not in places))
+    columns = measured + list(dict.fromkeys(Column(r.dataset, r.modality) for r in rows if (r.dataset, r.modality) not in places))
     by_model: dict[tuple[str, bool], dict[Column, Cell]] = {}
     for row in rows:
         for column in columns:
             alike = (row.dataset, row.modality) == (column.dataset, column.modality)
-            if alike and (row.published or row.revision == column.revision):  # a published number names no revision
+            if _column(row) == column or (row.published and alike):  # a published number names no revision and no settings
                 by_model.setdefault((row.model, row.published), {})[column] = Cell(row.value, row.low, row.high)
-    means = {Column(name, "", "", average=True): datasets for name, datasets in averages.items()}
+    means = {Column(name, "", average=True): datasets for name, datasets in averages.items()}
     for cells in by_model.values():
         cells.update({column: cell for column, datasets in means.items() if (cell := _average(cells, datasets))})
     told = {column: _facts(column, rows, means) for column in (*columns, *means)}
@@ -121,19 +121,26 @@ def _table(rows: Sequence[Row], names: Mapping[tuple[str, bool], str], averages:
     if is_share(first.metric):
         lines = _mark_best(lines)
     synthetic = any(row.synthetic for row in rows)
-    return Table(first.suite, first.task, first.metric, first.settings, synthetic, tuple(told.values()), tuple(lines))
+    return Table(first.suite, first.task, first.metric, synthetic, tuple(told.values()), tuple(lines))
 
 
-def _facts(column: Column, rows: Sequence[Row], means: Mapping[Column, Sequence[str]]) -> Column:
-    """The column with the chance level and the number of trials behind it."""
+def _column(row: ResultRow) -> Column:
+    return Column(row.dataset, row.modality, (row.bands, row.settings, row.revision))
+
+
+def _facts(column: Column, rows: Sequence[ResultRow], means: Mapping[Column, Sequence[str]]) -> Column:
+    """The column with the chance level and the number of trials behind it, as measured, else as published."""
     if column.average:
-        chances = [next((row.chance for row in rows if row.dataset == name and row.chance is not None), None) for name in means[column]]
-        known = [chance for chance in chances if chance is not None]
-        return replace(column, chance=mean(known) if len(known) == len(chances) else None)
+        levels = [_chance([row for row in rows if row.dataset == name]) for name in means[column]]
+        known = [level for level in levels if level is not None]
+        return replace(column, chance=mean(known) if len(known) == len(levels) else None)
     own = [row for row in rows if (row.dataset, row.modality) == (column.dataset, column.modality)]
-    own.sort(key=lambda row: row.published)
-    chance = next((row.chance for row in own if row.chance is not None), None)
-    return replace(column, chance=chance, n=next((row.n for row in own if row.n), None))
+    exact = [row for row in own if _column(row) == column] or own
+    return replace(column, chance=_chance(exact), n=next((row.n for row in exact if row.n), None))
+
+
+def _chance(rows: Sequence[ResultRow]) -> float | None:
+    return next((row.chance for row in sorted(rows, key=lambda row: row.published) if row.chance or not row.published), None)
 
 
 def _average(cells: Mapping[Column, Cell], datasets: Sequence[str]) -> Cell | None:
@@ -174,10 +181,15 @@ def short_name(dataset: str) -> str:
 
 
 def column_title(column: Column, table: Table) -> str:
-    """Dataset and modality; with the data's revision where two columns differ in nothing else."""
-    alike = [other for other in table.columns if (other.dataset, other.modality) == (column.dataset, column.modality)]
-    parts = [short_name(column.dataset), column.modality.upper(), column.revision[:8] if len(alike) > 1 else ""]
-    return " ".join(filter(None, parts))
+    """Dataset and modality; with what tells columns apart that are of one dataset and modality: bands, or the hash of settings or data."""
+    alike = [other.variant for other in table.columns if (other.dataset, other.modality) == (column.dataset, column.modality)]
+    told = [values[0] for values in zip(column.variant, *alike, strict=False) if len(set(values)) > 1]
+    return " ".join(filter(None, [short_name(column.dataset), column.modality.upper(), *(_brief(text) for text in told)]))
+
+
+def _brief(text: str) -> str:
+    words = text.split()
+    return f"{len(words)} bands" if len(words) > 6 else text if len(text) <= 24 else text[:8]
 
 
 def short_title(table: Table) -> str:
@@ -187,7 +199,7 @@ def short_title(table: Table) -> str:
 
 
 def table_title(table: Table) -> str:
-    """Metric, suite, settings and whether the data is synthetic."""
-    about = [f"suite {table.suite}" if table.suite else "", table.settings, "synthetic data" if table.synthetic else ""]
+    """Metric, suite and whether the data is synthetic."""
+    about = [f"suite {table.suite}" if table.suite else "", "synthetic data" if table.synthetic else ""]
     unit = ", %" if table.percent else ""
     return f"{metric_title(table.metric)}{unit}" + "".join(f" · {part}" for part in about if part)

@@ -67,11 +67,11 @@ def _ends(points: Sequence[Shot]) -> tuple[list[float], list[float]]:
     return [point.low or 0.0 for point in points], [point.high or 0.0 for point in points]
 
 
-def draw_reliability(panels: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]) -> Figure:
+def draw_reliability(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> Figure:
     """Reliability diagrams: how often a model is right, by how sure it says to be; the larger a point, the more images it stands for.
 
     Args:
-        panels: by title and model, arrays `confidence`, `accuracy` and `count` per bin, and optionally the number `ece`.
+        panels: by title and model, bins with mean `confidence`, `accuracy` and number of images `n`.
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -80,12 +80,10 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
     for axes, (title, models) in zip(grid.flat, panels.items(), strict=False):
         axes.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1)
         for (model, bins), (colour, marker) in zip(models.items(), itertools.cycle(_STYLES), strict=False):
-            counts = np.asarray(bins["count"], dtype=np.float64)
-            held = counts > 0
-            sure, right = (100 * np.asarray(bins[name], dtype=np.float64)[held] for name in ("confidence", "accuracy"))
-            error = f": ECE {100 * float(np.asarray(bins['ece'])):.1f} %" if "ece" in bins else ""
-            axes.plot(sure, right, color=colour, linewidth=1, label=plain(f"{model}{error}"))
-            axes.scatter(sure, right, s=15 + 250 * counts[held] / counts.sum(), color=colour, marker=marker, alpha=0.8, zorder=3)
+            sure, right, counts = np.array([[bin["confidence"], bin["accuracy"], bin["n"]] for bin in bins]).T
+            error = np.average(np.abs(sure - right), weights=counts)
+            axes.plot(100 * sure, 100 * right, color=colour, linewidth=1, label=plain(f"{model}: ECE {100 * error:.1f} %"))
+            axes.scatter(100 * sure, 100 * right, s=15 + 250 * counts / counts.sum(), color=colour, marker=marker, alpha=0.8, zorder=3)
         axes.set(title=plain(title), aspect="equal", xlim=(0, 102), ylim=(0, 102))
         axes.legend(frameon=False, fontsize=9, loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)

@@ -10,18 +10,21 @@ from typing import Any
 from geolangbind.evaluate.pictures.album import forget, keep
 from geolangbind.evaluate.pictures.curves import Shot, draw_confusion, draw_few_shot, draw_reliability
 from geolangbind.evaluate.pictures.matrix import draw_matrix
-from geolangbind.evaluate.report_rows import Row, model_names
+from geolangbind.evaluate.report_rows import model_names
 from geolangbind.evaluate.report_tables import OVERVIEW, Table, is_share, short_name
+from geolangbind.evaluate.results import ResultRow
 
 PREFIX = "results_"
 """Names of these pictures begin with it: a joined report draws its own and leaves those of its parts."""
-_SHOTS = re.compile(r"(\d+)_?shots?|shots?_?(\d+)")
+Details = Mapping[ResultRow, Mapping[str, Any]]
+"""What lies beside rows, see `report_rows.read_details`."""
+_SHOTS = re.compile(r"_(\d+)_shots$")
 _MAIN = ("top1", "map", "mean_recall", "miou")
 _MOST_CONFUSIONS = 6
 
 
-def draw_results(out: Path, rows: Sequence[Row], tables: Sequence[Table]) -> None:
-    """Draw what the rows hold into `out/pictures`, in place of what was drawn before."""
+def draw_results(out: Path, rows: Sequence[ResultRow], tables: Sequence[Table], details: Details) -> None:
+    """Draw what the rows and their details hold into `out/pictures`, in place of what was drawn before."""
     forget(out, PREFIX)
     if main := _main_tables(tables):
         caption = (
@@ -33,9 +36,8 @@ def draw_results(out: Path, rows: Sequence[Row], tables: Sequence[Table]) -> Non
     if curves := _few_shot(rows):
         caption = "Accuracy over the number of labelled images per class; the band is the 95 % interval."
         keep(out, f"{PREFIX}few_shot", draw_few_shot(curves), "few_shot", "Few-shot curves", caption)
-    told = [row for row in rows if row.details]
-    for task in dict.fromkeys(row.task for row in told):
-        _draw_details(out, task, [row for row in told if row.task == task], model_names(rows))
+    for task in dict.fromkeys(row.task for row in details):
+        _draw_details(out, task, {row: told for row, told in details.items() if row.task == task}, model_names(rows))
 
 
 def _main_tables(tables: Sequence[Table]) -> list[Table]:
@@ -47,12 +49,12 @@ def _main_tables(tables: Sequence[Table]) -> list[Table]:
     return [next((table for name in _MAIN for table in group if table.metric.endswith(name)), group[0]) for group in groups.values()]
 
 
-def _few_shot(rows: Sequence[Row]) -> dict[str, dict[str, list[Shot]]]:
+def _few_shot(rows: Sequence[ResultRow]) -> dict[str, dict[str, list[Shot]]]:
     names, curves = model_names(rows), dict[str, dict[str, list[Shot]]]()
     for row in rows:
         found = _SHOTS.search(row.metric) if row.task == "few_shot" else None
         if found:
-            shots = int(found[1] or found[2])
+            shots = int(found[1])
             several = len({other.dataset for other in rows if other.task == "few_shot"}) > 1
             panel = f"{short_name(row.dataset)} {row.modality}" if several else row.modality
             curve = curves.setdefault(panel, {}).setdefault(names[row.model, row.published], [])
@@ -60,29 +62,25 @@ def _few_shot(rows: Sequence[Row]) -> dict[str, dict[str, list[Shot]]]:
     return curves
 
 
-def _draw_details(out: Path, task: str, rows: Sequence[Row], names: Mapping[tuple[str, bool], str]) -> None:
-    calibrated: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if _has_bins(row.details.get("calibration")):
-            calibrated.setdefault(_place(row), {})[names[row.model, row.published]] = row.details["calibration"]
+def _draw_details(out: Path, task: str, details: Details, names: Mapping[tuple[str, bool], str]) -> None:
+    calibrated: dict[str, dict[str, Sequence[Mapping[str, float]]]] = {}
+    for row, told in details.items():
+        if told.get("reliability"):
+            calibrated.setdefault(_place(row), {})[names[row.model, row.published]] = told["reliability"]
     if calibrated:
         caption = (
             "Every point is a bin of images, the larger the more of them. On the dotted line a model is right as often as it says to be; "
-            "below it, it is too sure of itself. ECE: mean distance from the line."
+            "below it, it is too sure of itself. ECE: mean distance from the line, over all images."
         )
         keep(out, f"{PREFIX}{task}_calibration", draw_reliability(calibrated), task, "Calibration", caption)
-    confused = [row for row in rows if row.details.get("confusion") and row.details.get("classes")]
-    if len({row.model for row in confused}) > 1:
+    confused = [(row, told) for row, told in details.items() if told.get("confusion") and told.get("classes")]
+    if len({row.model for row, _ in confused}) > 1:
         return  # a page that compares models would drown in them; each model's own page has its own
-    for number, row in enumerate(confused[:_MOST_CONFUSIONS]):
+    for number, (row, told) in enumerate(confused[:_MOST_CONFUSIONS]):
         caption = "Rows are true classes, columns what they were taken for, in percent of the row; only 5 % and more are printed."
-        figure = draw_confusion(row.details["classes"], row.details["confusion"])
+        figure = draw_confusion(told["classes"], told["confusion"])
         keep(out, f"{PREFIX}{task}_confusion_{number}", figure, task, f"Confusion: {_place(row)}", caption)
 
 
-def _has_bins(found: Any) -> bool:  # noqa: ANN401 - JSON of a side file
-    return isinstance(found, Mapping) and {"confidence", "accuracy", "count"} <= set(found)
-
-
-def _place(row: Row) -> str:
+def _place(row: ResultRow) -> str:
     return f"{short_name(row.dataset)} {row.modality.upper()}"
