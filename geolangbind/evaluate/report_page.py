@@ -13,7 +13,7 @@ from geolangbind.evaluate.results import ResultRow
 from geolangbind.paths import conf_dir
 
 OTHER = {
-    OVERVIEW: ("Overview", "All results at a glance. Colour: 0 at chance, 1 at a perfect score."),
+    OVERVIEW: ("Overview", "All results at a glance."),
     "alignment": ("Alignment", "How image vectors of every modality and text vectors lie to each other."),
     "heatmaps": ("What the model sees where", "Patch features of single images."),
 }

@@ -50,7 +50,9 @@ def draw_pictures(
         theirs = {modality: encode_streams(before, own) for modality, own in streams.items()}
         clouds.insert(0, make_cloud(before, theirs, label, place))
     batches = {modality: _find(own, mine, place, chosen) for modality, own in streams.items()}
-    return [draw_alignment(out, clouds), draw_heatmaps(out, embedder, batches, words)]
+    seen = {str(batch.labels[label][0]).replace("_", " ") for batch in batches.values() if label in batch.labels}
+    what = seen.pop() if len(seen) == 1 else ""
+    return [draw_alignment(out, clouds), draw_heatmaps(out, embedder, batches, words, what)]
 
 
 def _find(streams: Sequence[Stream], encoded: Mapping[str, Encoded], place: str, chosen: str | None) -> Batch:

@@ -25,7 +25,7 @@ from geolangbind.views import rgb_view
 
 _SHADE = 0.35
 _WRAP = 18  # letters that fit above a column
-_TAILS = (2, 98)  # percentiles that become black and white: single patches would otherwise take all the contrast
+_TAILS = (2, 98)  # percentiles at which scales end: single patches would otherwise take all the contrast
 
 
 def readable_view(batch: Batch) -> NDArray[np.float32]:
@@ -72,7 +72,7 @@ def principal_colours(features: Sequence[Tensor]) -> list[NDArray[np.float64]]:
     return list(np.split(colours, np.cumsum([len(each) for each in features])[:-1]))
 
 
-def draw_heatmaps(out: Path, embedder: Embedder, batches: Mapping[str, Batch], words: Sequence[str]) -> Path:
+def draw_heatmaps(out: Path, embedder: Embedder, batches: Mapping[str, Batch], words: Sequence[str], place: str = "") -> Path:
     """Draw one image of each modality: as it is, its patches against words, and the colours of its patch features.
 
     Args:
@@ -80,6 +80,7 @@ def draw_heatmaps(out: Path, embedder: Embedder, batches: Mapping[str, Batch], w
         embedder: with patches; where it has none in the space of the texts, the columns of words are left out.
         batches: by modality; the first image of each is drawn.
         words: sentences, a column each.
+        place: what is seen in all images, for the title.
     """
     rows = {modality: embedder.patches(batch) for modality, batch in batches.items()}
     texts = embedder.texts(words) if words and all(patches.joint is not None for patches in rows.values()) else None
@@ -106,14 +107,14 @@ def draw_heatmaps(out: Path, embedder: Embedder, batches: Mapping[str, Batch], w
         "and blue, found over all images together: patches of like colour are alike to the model, whatever the sensor. "
         "All maps are interpolated from patches and darkened where the image is dark."
     )
-    return keep(out, "heatmaps", figure, "heatmaps", f"Patches of {embedder.name}, by sensor", caption)
+    return keep(out, "heatmaps", figure, "heatmaps", f"Patches of {embedder.name}{place and f': {place}'}", caption)
 
 
 def _draw_maps(figure: Any, panels: Sequence[Any], view: NDArray[np.float32], maps: Tensor) -> None:  # noqa: ANN401 - matplotlib is untyped
-    scale = ScalarMappable(Normalize(float(maps.min()), float(maps.max())), "viridis")
+    scale = ScalarMappable(Normalize(*np.percentile(maps.numpy(), _TAILS)), "viridis")
     for axes, found in zip(panels, maps.numpy(), strict=True):
         _lay_over(axes, view, scale.to_rgba(found)[..., :3])
-    figure.colorbar(scale, ax=list(panels), shrink=0.9, pad=0.01, aspect=12)
+    figure.colorbar(scale, ax=list(panels), shrink=0.9, pad=0.01, aspect=12, extend="both")
 
 
 def _enlarge(colours: NDArray[np.float64], grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
