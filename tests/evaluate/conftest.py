@@ -20,9 +20,10 @@ def row():
 
     def make(value=0.5, **told):
         usual = {
-            "model": "runs/a", "model_sha256": "f" * 64, "suite": "planet", "dataset": "planet", "revision": "r" * 64, "sensor": "sentinel-2-l2a",
-            "bands": "B02 B03", "modality": "msi", "metric": "top1", "value": value, "n": 100, "chance": 0.1, "low": value - 0.05,
-            "high": value + 0.05, "prompts": "abc", "synthetic": False, "command": "geolangbind-evaluate", "date": "2026-01-01T00:00:00+00:00",
+            "model": "runs/a", "model_sha256": "f" * 64, "suite": "planet", "dataset": "planet", "revision": "r" * 64,
+            "sensor": "sentinel-2-l2a", "bands": "B02 B03", "modality": "msi", "metric": "top1", "value": value, "n": 100, "chance": 0.1,
+            "low": value - 0.05, "high": value + 0.05, "prompts": "abc", "synthetic": False, "command": "geolangbind-evaluate",
+            "date": "2026-01-01T00:00:00+00:00",
         }  # fmt: skip
         return ResultRow(**usual | told)
 
@@ -32,9 +33,8 @@ def row():
 @pytest.fixture(scope="session")
 def published(row):
     """`published(value, ...)`: a row copied from a paper."""
-    return lambda value, **told: row(
-        value, **{"model": "CLIP", "published": True, "source": "a paper", "revision": "", "n": 0, "chance": 0.0, "low": None, "high": None} | told
-    )
+    copied = {"model": "CLIP", "published": True, "source": "a paper", "revision": "", "n": 0, "chance": 0.0, "low": None, "high": None}
+    return lambda value, **told: row(value, **copied | told)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,9 @@ def test_the_newest_row_of_each_kind_counts_whatever_the_order_of_the_folders(tm
         assert sorted(each.value for each in found) == [0.6, 0.7]
 
 
-@pytest.mark.parametrize("other", [{"model": "b"}, {"revision": "s"}, {"modality": "sar"}, {"bands": "B02"}, {"settings": "1"}, {"suite": "s"}])
+@pytest.mark.parametrize(
+    "other", [{"model": "b"}, {"revision": "s"}, {"modality": "sar"}, {"bands": "B02"}, {"settings": "1"}, {"suite": "s"}]
+)
 def test_rows_that_differ_in_what_was_measured_both_stay(tmp_path, row, other):
     append_rows(tmp_path / "results.jsonl", [row(), row(**other)])
     assert len(newest_rows([tmp_path])) == 2

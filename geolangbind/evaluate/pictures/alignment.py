@@ -85,9 +85,12 @@ def gaps(cloud: Cloud) -> NDArray[np.float64]:
 
 
 def purities(cloud: Cloud, names: Mapping[str, Sequence[str]], k: int) -> dict[str, Purity]:
-    """Purity of each modality's images among the images of all others; `names` are classes or places."""
+    """Purity of each modality's images among the images of all others; `names` are classes or places.
+
+    Empty where no names are known, and where there is one modality only.
+    """
     found = {}
-    for modality in cloud.images:
+    for modality in cloud.images if names else ():
         rest = [other for other in cloud.images if other != modality]
         if rest:
             others = np.concatenate([cloud.vectors[other] for other in rest])
@@ -128,7 +131,7 @@ def make_cloud(embedder: Embedder, encoded: Mapping[str, Encoded], label: str, p
     if texts:
         vectors[TEXT] = embedder.texts(texts).double().numpy()
         classes[TEXT] = tuple(sentences[text] for text in texts)
-    return Cloud(embedder.name, vectors, classes, places)
+    return Cloud(embedder.name, vectors, classes, places if chosen else {})
 
 
 def _spread(values: Sequence[Any], count: int) -> list[Any]:
@@ -151,19 +154,9 @@ def draw_alignment(out: Path, clouds: Sequence[Cloud], seed: int = 0) -> Path:
     handles, names = panels[0][0].get_legend_handles_labels()
     above.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=11, markerscale=1.6)
     left, right = below.subplots(1, 2, sharey=True)
-    _draw_purity(
-        left,
-        clouds,
-        [purities(cloud, cloud.classes, NEIGHBOURS) for cloud in clouds],
-        f"{NEIGHBOURS} nearest from other modalities: same class",
-    )
-    if all(cloud.places for cloud in clouds):
-        one_each = len(clouds[0].images) - 1
-        found = [purities(cloud, cloud.places, one_each) for cloud in clouds]
-        _draw_purity(right, clouds, found, f"{one_each} nearest from other modalities: same place")
-    else:
-        right.set_axis_off()
-    left.set_ylabel("% of neighbours")
+    _draw_purity(left, clouds, [purities(cloud, cloud.classes, NEIGHBOURS) for cloud in clouds], f"{NEIGHBOURS} nearest", "class")
+    one_each = len(clouds[0].images) - 1
+    _draw_purity(right, clouds, [purities(cloud, cloud.places, one_each) for cloud in clouds], f"{one_each} nearest", "place")
     below.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(clouds) + 1, frameon=False, fontsize=11)
     count = len(next(iter(clouds[0].vectors.values())))
     caption = (
@@ -213,8 +206,11 @@ def _draw_gaps(axes: Any, cloud: Cloud, widest: float) -> None:  # noqa: ANN401
     axes.set_title(plain(f"{cloud.model}: distance of centroids"), fontsize=12)
 
 
-def _draw_purity(axes: Any, clouds: Sequence[Cloud], found: Sequence[Mapping[str, Purity]], title: str) -> None:  # noqa: ANN401
+def _draw_purity(axes: Any, clouds: Sequence[Cloud], found: Sequence[Mapping[str, Purity]], nearest: str, same: str) -> None:  # noqa: ANN401
     names = list(found[0])
+    if not names:
+        axes.set_axis_off()
+        return
     width = 0.8 / len(clouds)
     for number, (cloud, values) in enumerate(zip(clouds, found, strict=True)):
         places = np.arange(len(names)) + (number - (len(clouds) - 1) / 2) * width
@@ -224,9 +220,10 @@ def _draw_purity(axes: Any, clouds: Sequence[Cloud], found: Sequence[Mapping[str
     chances = [100 * found[0][name].chance for name in names]
     axes.hlines(chances, np.arange(len(names)) - 0.45, np.arange(len(names)) + 0.45, color="black", linestyle=":", label="chance")
     axes.set_xticks(range(len(names)), [_shown(name) for name in names], fontsize=11)
-    axes.set_title(plain(title), fontsize=12)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"{nearest} from other modalities: same {same}", fontsize=12)
+    axes.set_ylabel(f"% of the same {same}")
     axes.set_ylim(0, 105)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _shown(modality: str) -> str:
