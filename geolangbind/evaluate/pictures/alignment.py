@@ -69,7 +69,7 @@ def neighbour_purity(queries: Vectors, names: Sequence[str], others: Vectors, ot
         k: neighbours looked at, at most M.
     """
     k = min(k, len(others))
-    scores = queries @ others.T
+    scores = (queries @ others.T).round(9)  # products of equal vectors may differ in their last bits
     same = np.asarray(names)[:, None] == np.asarray(other_names)[None, :]
     last = np.partition(scores, -k, axis=1)[:, [-k]]
     nearer, tied = scores > last, scores == last

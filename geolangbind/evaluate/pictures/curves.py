@@ -33,7 +33,7 @@ def draw_few_shot(curves: Mapping[str, Mapping[str, Sequence[Shot]]]) -> Figure:
     count = len(curves)
     columns = min(3, count)
     rows = -(-count // columns)
-    figure: Any = Figure(figsize=(3.4 * columns + 0.6, 2.9 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns + 0.6, 2.9 * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     drawn = dict.fromkeys(model for models in curves.values() for model in models)
     styles = dict(zip(drawn, itertools.cycle(_STYLES), strict=False))
@@ -60,7 +60,7 @@ def draw_few_shot(curves: Mapping[str, Mapping[str, Sequence[Shot]]]) -> Figure:
     figure.supxlabel("labelled images per class", fontsize=11)
     figure.supylabel("accuracy, %", fontsize=11)
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=10)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def _ends(points: Sequence[Shot]) -> tuple[list[float], list[float]]:
@@ -75,7 +75,7 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, flo
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure: Any = Figure(figsize=(3.4 * columns + 0.4, 3.5 * rows + 0.3), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns + 0.4, 3.5 * rows + 0.3), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, (title, models) in zip(grid.flat, panels.items(), strict=False):
         axes.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1)
@@ -91,7 +91,7 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, flo
         axes.set_axis_off()
     figure.supxlabel("how sure the model says to be, %", fontsize=11)
     figure.supylabel("how often it is right, %", fontsize=11)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def draw_confusion(names: Sequence[str], counts: ArrayLike) -> Figure:
@@ -104,7 +104,7 @@ def draw_confusion(names: Sequence[str], counts: ArrayLike) -> Figure:
     table = np.asarray(counts, dtype=np.float64)
     shares = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     side = min(12.0, max(5.5, 0.38 * len(names) + 2.4))
-    figure: Any = Figure(figsize=(side, side), layout="constrained")
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     if len(names) <= _MOST_NAMES:
@@ -120,4 +120,4 @@ def draw_confusion(names: Sequence[str], counts: ArrayLike) -> Figure:
     axes.set_xlabel("taken for", fontsize=11)
     axes.set_ylabel("is", fontsize=11)
     figure.colorbar(shown, ax=axes, shrink=0.6, label="% of the images of a class")
-    return figure  # type: ignore[no-any-return]
+    return figure

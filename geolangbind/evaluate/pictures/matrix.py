@@ -29,13 +29,13 @@ def draw_matrix(tables: Sequence[Table]) -> Figure:
     """Draw tables of shares, one panel each. Values are percent, colours are `above_chance`, published rows are marked."""
     heights = [len(table.lines) + 2.2 for table in tables]
     widest = min(_MOST, max(len(table.columns) for table in tables))
-    figure: Any = Figure(figsize=(max(6.5, 0.95 * widest + 3), 0.36 * sum(heights) + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(6.5, 0.95 * widest + 3), 0.36 * sum(heights) + 0.9), layout="constrained")
     panels = figure.subplots(len(tables), 1, squeeze=False, height_ratios=heights)[:, 0]
     scale = ScalarMappable(Normalize(0, 1), "viridis")
     for axes, table in zip(panels, tables, strict=True):
         _draw_panel(axes, table, scale)
     figure.colorbar(scale, ax=list(panels), location="bottom", shrink=0.5, aspect=40, extend="min", label="0: chance    1: perfect")
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def _draw_panel(axes: Any, table: Table, scale: ScalarMappable) -> None:  # noqa: ANN401 - matplotlib is untyped
