@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from geolangbind.paths import cards_dir
-from geolangbind.sensors import get_sensor, load_sensor_file
+from geolangbind.sensors import get_sensor
 from geolangbind.sensors.units import Unit
 from geolangbind.sources.card import load_card
 
@@ -130,16 +130,16 @@ def test_flair_views_share_their_files():
 def test_unknown_units_are_left_to_the_user():
     unknown = {name for name in CARDS for view in load_card(name).views.values() if view.unit is None}
     assert unknown == {
-        "chatearthnet", "chatearthnet_sar", "mmflood", "sar_ship_hrsid", "sar_ship_ssdd", "sar_ship_air", "ir_ship", "so2sat_sar",
+        "chatearthnet", "chatearthnet_sar", "mmflood", "ir_ship", "so2sat_sar",
     }  # fmt: skip
 
 
 def test_radar_pictures_claim_neither_band_nor_polarisation():
-    sensor = load_sensor_file(cards_dir() / "sar_ship_hrsid" / "sar_picture.yaml")
+    sensor = get_sensor("sar-picture")
     assert (sensor.modality, sensor.unit, len(sensor.bands)) == ("sar", Unit.DISPLAY_U8, 1)
     assert sensor.bands[0].frequency_ghz is None and sensor.bands[0].polarization is None
     views = [load_card(name).views["sar"] for name in ("sar_ship_hrsid", "sar_ship_ssdd", "sar_ship_air")]
-    assert all(load_sensor_file(view.sensor) == sensor for view in views)
+    assert all((view.sensor, view.bands) == ("sar-picture", ("amplitude",)) for view in views)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ _OFFSET_BASELINE = 4.0
 """Sentinel-2 products carry the offset from this processing baseline on (Sentinel-2 Products Specification Document)."""
 
 _UNITS_OF_MODALITY: dict[str, frozenset[Unit]] = {
-    "sar": frozenset(unit for unit in Unit if unit.startswith(("sigma0", "gamma0"))) | {Unit.DISPLAY_U8},
+    "sar": frozenset(unit for unit in Unit if unit.startswith(("sigma0", "gamma0"))),
     "dem": frozenset({Unit.ELEVATION_M, Unit.HEIGHT_M}),
 }
 _OPTICAL_UNITS = frozenset({Unit.REFLECTANCE, Unit.DISPLAY_U8, Unit.BRIGHTNESS_TEMPERATURE_K, Unit.SURFACE_TEMPERATURE_K, Unit.CELSIUS})
@@ -131,10 +131,14 @@ def _unit(layer: Layer, sensor: Sensor, said: Said, where: Path) -> Unit:
     return rule_unit
 
 
+def _possible_units(sensor: Sensor) -> frozenset[Unit]:
+    return _UNITS_OF_MODALITY.get(sensor.modality, _OPTICAL_UNITS) | {sensor.unit}
+
+
 def _check_family(unit: Unit, sensor: Sensor, where: Path) -> None:
     if unit is Unit.DN:
         raise UnitError(f"{where}: numbers without a physical meaning cannot be used; say what they become: --unit, --scale, --offset")
-    possible = _UNITS_OF_MODALITY.get(sensor.modality, _OPTICAL_UNITS)
+    possible = _possible_units(sensor)
     if unit not in possible:
         raise UnitError(f"{where}: {sensor.name} cannot be in {unit}; its units are {', '.join(sorted(possible))}")
 

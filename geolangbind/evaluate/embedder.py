@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -94,7 +95,7 @@ class Ours:
     @property
     def scale(self) -> float:
         """See `Embedder`."""
-        return float(self.model.towers.logit_scale.exp())
+        return math.exp(float(self.model.towers.logit_scale.detach()))
 
     @torch.no_grad()
     def images(self, batch: Batch) -> Tensor:

@@ -12,6 +12,9 @@ METRICS_VERSION = "1"
 """Changes whenever a metric gives another number for the same scores; part of every settings hash."""
 BINS = 15
 """Of confidence, in the calibration error; the usual number (Guo et al. 2017, arXiv 1706.04599)."""
+TIE = 1e-6
+"""Scores this near are equal. The product of equal float32 vectors differs by some 1e-7 with their place in the matrix, and a model that
+tells nothing apart would otherwise be ranked by where its samples stand."""
 _Z_95 = 1.959963984540054
 
 
@@ -33,10 +36,10 @@ class Accuracy:
 
 
 def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> NDArray[np.float64]:
-    """Probability that the true candidate is among the best k, where equal scores stand in random order.
+    """Probability that the true candidate is among the best k, where equal scores (see `TIE`) stand in random order.
 
     Args:
-        scores: (N, K), higher is better.
+        scores: (N, K) cosine similarities or the like, higher is better.
         truth: (N,) number of the true candidate.
         k: how many candidates are looked at.
 
@@ -44,8 +47,9 @@ def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) ->
         (N,) in [0, 1]; 0 or 1 where nothing ties.
     """
     own = np.take_along_axis(scores, truth[:, None], axis=1)
-    better, tied = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
-    return np.clip((k - better) / tied, 0, 1).astype(np.float64)
+    better = (scores > own + TIE).sum(axis=1)
+    tied = (scores >= own - TIE).sum(axis=1) - better
+    return np.asarray(np.clip((k - better) / tied, 0, 1), np.float64)
 
 
 def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
@@ -71,7 +75,7 @@ def confusion(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> NDArr
         scores: (N, K), higher is better.
         truth: (N,) class numbers.
     """
-    best = scores == scores.max(axis=1, keepdims=True)
+    best = scores >= scores.max(axis=1, keepdims=True) - TIE
     rows, columns = np.nonzero(best)
     found = np.zeros((scores.shape[1],) * 2)
     np.add.at(found, (truth[rows], columns), 1 / best.sum(axis=1)[rows])
@@ -92,7 +96,7 @@ def mean_class(hits: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
 def confidences(scores: NDArray[np.floating], scale: float) -> NDArray[np.float64]:
     """Largest probability (N,) of the softmax over `scale` times the scores (N, K)."""
     logits = scale * (scores - scores.max(axis=1, keepdims=True))
-    return 1 / np.exp(logits).sum(axis=1, dtype=np.float64)
+    return np.asarray(1 / np.exp(logits).sum(axis=1, dtype=np.float64))
 
 
 def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:

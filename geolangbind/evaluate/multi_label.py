@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,10 +14,12 @@ from geolangbind.evaluate.bootstrap import Statistic, bootstrap
 from geolangbind.evaluate.embedder import Embedder
 from geolangbind.evaluate.encoded import Encoded
 from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.metrics import TIE
 from geolangbind.evaluate.prompts import prompts_hash
 from geolangbind.evaluate.zero_shot import class_scores
 
 _Floats = NDArray[np.float64]
+_Metric = Callable[..., _Floats]
 
 
 def multi_label(
@@ -55,32 +57,24 @@ def multi_label(
     truth = true_sets(encoded, list(classes), label)
     scores = class_scores(embedder, encoded, classes, templates).astype(np.float64)
     given = named(scores, embedder.scale, threshold)
-    prevalence, occurs = truth.mean(axis=0), truth.any(axis=0)
+    occurs = np.flatnonzero(truth.any(axis=0))
+    present, counts, share = [list(classes)[number] for number in occurs], truth.sum(axis=0)[occurs], np.array(truth.mean())
     measure = partial(
         Measure, "multi_label", modality=encoded.modality, n=len(truth), sensors=" ".join(encoded.sensors), bands=" ".join(encoded.bands),
         prompts=prompts_hash(classes, encoded.modality, templates),
     )  # fmt: skip
-    blind = 2 * prevalence[occurs] / (1 + prevalence[occurs])
-    micro = float(prevalence.mean())
-    precision, f1 = average_precision(scores[:, occurs], truth[:, occurs]), f1_of(given[:, occurs], truth[:, occurs])
-    present = [name for name, there in zip(classes, occurs, strict=True) if there]
-    counts = truth.sum(axis=0)[occurs].astype(int).tolist()
-    chances = {"map_macro": float(prevalence[occurs].mean()), "map_micro": micro}
-    chances |= {"f1_macro": float(blind.mean()), "f1_micro": 2 * micro / (1 + micro)}
-    values = {"map_macro": float(precision.mean()), "map_micro": float(average_precision(scores.reshape(-1, 1), truth.reshape(-1, 1))[0])}
-    values |= {"f1_macro": float(f1.mean()), "f1_micro": float(f1_of(given.reshape(-1, 1), truth.reshape(-1, 1))[0])}
-    per_class = {
-        "map_macro": {"per_class": _table(present, precision, counts)},
-        "f1_macro": {"per_class": _table(present, f1, counts), "threshold": threshold / len(classes)},
-    }
-    ends = {
-        name: bootstrap(np.hstack([scores if name.startswith("map") else given, truth]), _statistic(name), encoded.revision)
-        for name in values
-    }
-    return [
-        measure(name, value=value, chance=chances[name], low=ends[name][0], high=ends[name][1], details=per_class.get(name, {}))
-        for name, value in values.items()
-    ]
+    found = []
+    for kind, metric, left, blind in (("map", average_precision, scores, _precision), ("f1", f1_of, given, _f1)):
+        by_class, rows = metric(left[:, occurs], truth[:, occurs]), np.hstack([left, truth])
+        per_class = {name: {"value": float(v), "n": int(n)} for name, v, n in zip(present, by_class, counts, strict=True)}
+        details = {"threshold": threshold / len(classes), "per_class": per_class}
+        value, chance = float(by_class.mean()), float(blind(counts / len(truth)).mean())
+        low, high = bootstrap(rows, _macro(metric), encoded.revision)
+        found.append(measure(f"{kind}_macro", value=value, chance=chance, low=low, high=high, details=details))
+        value = float(metric(left.reshape(-1, 1), truth.reshape(-1, 1))[0])
+        low, high = bootstrap(rows, _micro(metric), encoded.revision)
+        found.append(measure(f"{kind}_micro", value=value, chance=float(blind(share)), low=low, high=high))
+    return found
 
 
 def true_sets(encoded: Encoded, classes: Sequence[str], label: str) -> _Floats:
@@ -104,11 +98,12 @@ def true_sets(encoded: Encoded, classes: Sequence[str], label: str) -> _Floats:
 def named(scores: NDArray[np.floating], scale: float, threshold: float) -> _Floats:
     """Classes (N, K) that samples are given, 1 or 0; see `multi_label` for the rule."""
     probability = softmax(scale * scores.astype(np.float64), axis=1)
-    return (probability * scores.shape[1] >= threshold - 1e-9).astype(np.float64)  # equal scores: 1 / K up to rounding
+    # a class as likely as all others has one over K up to rounding
+    return np.asarray(probability * scores.shape[1] >= threshold * (1 - scale * TIE), np.float64)
 
 
 def average_precision(scores: _Floats, truth: _Floats, weights: _Floats | None = None) -> _Floats:
-    """Average precision of each column: precision at each distinct score, weighted by the recall it adds; equal scores are one step.
+    """Average precision of each column: precision at each distinct score, weighted by the recall it adds; equal ones (`TIE`) are one step.
 
     Args:
         scores: (N, K).
@@ -122,7 +117,7 @@ def average_precision(scores: _Floats, truth: _Floats, weights: _Floats | None =
     columns = []
     for own, right in zip(scores.T, truth.T, strict=True):
         order = np.argsort(-own, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(own[order]) != 0, True))
+        ends = np.flatnonzero(np.append(np.diff(own[order]) < -TIE, True))
         ranked = drawn[:, order]
         positives, seen = (ranked * right[order]).cumsum(axis=1)[:, ends], ranked.cumsum(axis=1)[:, ends]
         gained = np.diff(positives, axis=1, prepend=0)
@@ -140,21 +135,30 @@ def f1_of(given: _Floats, truth: _Floats, weights: _Floats | None = None) -> _Fl
     return np.asarray(found[0] if weights is None else found)
 
 
-def _statistic(name: str) -> Statistic:
-    """The bootstrap's statistic; rows hold the scores, or the classes given, and then the truth."""
-    metric = average_precision if name.startswith("map") else f1_of
+def _precision(prevalence: _Floats) -> _Floats:
+    """Average precision where all samples score alike."""
+    return prevalence
 
-    def macro(weights: _Floats, rows: _Floats) -> _Floats:
+
+def _f1(prevalence: _Floats) -> _Floats:
+    """F1 where every sample is given the class."""
+    return 2 * prevalence / (1 + prevalence)
+
+
+def _macro(metric: _Metric) -> Statistic:
+    """The bootstrap's statistic; rows hold scores or classes given, and then the truth. Classes not drawn do not count."""
+
+    def statistic(weights: _Floats, rows: _Floats) -> _Floats:
         left, truth = np.hsplit(rows, 2)
         occurs = truth.any(axis=0)
         return np.asarray(np.nanmean(metric(left[:, occurs], truth[:, occurs], weights), axis=1))
 
-    def micro(weights: _Floats, rows: _Floats) -> _Floats:
+    return statistic
+
+
+def _micro(metric: _Metric) -> Statistic:
+    def statistic(weights: _Floats, rows: _Floats) -> _Floats:
         left, truth = np.hsplit(rows, 2)
         return metric(left.reshape(-1, 1), truth.reshape(-1, 1), np.repeat(weights, left.shape[1], axis=1))[:, 0]
 
-    return macro if name.endswith("macro") else micro
-
-
-def _table(names: Sequence[str], values: _Floats, counts: Sequence[int]) -> dict[str, dict[str, float]]:
-    return {name: {"value": float(value), "n": count} for name, value, count in zip(names, values, counts, strict=True)}
+    return statistic

@@ -36,8 +36,8 @@ def read_details(folders: Iterable[Path], row: ResultRow) -> dict[str, Any]:
     Raises:
         DataError: the file is damaged.
     """
-    for folder in folders if row.details else ():
-        path = folder / DETAILS / Path(row.details).name
+    for folder in folders if row.id else ():
+        path = folder / DETAILS / f"{Path(row.id).name}.json"
         if path.is_file():
             try:
                 return dict(json.loads(path.read_text(encoding="utf-8")))

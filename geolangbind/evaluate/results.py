@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,8 @@ class ResultRow:
         modality: rgb, sar, msi, hsi, ir or dem.
         metric: what was measured ("top1").
         value: share in [0, 1].
-        n: samples.
-        chance: value of a blind guess.
+        n: samples; 0 where a publication does not say.
+        chance: value of a blind guess; None where nobody knows.
         low: lower end of the 95 % interval; None where there is none.
         high: upper end.
         prompts: hash of the prompts; empty where no words are used.
@@ -45,7 +44,8 @@ class ResultRow:
         task: what was asked ("zero_shot").
         settings: hash of the task's settings, empty in rows of before there was one.
         published: whether the figure is copied from a publication, not measured.
-        details: name of the file under `details/` with per-class figures and the like; empty if there is none.
+        id: of the row; `details/ID.json` holds per-class figures and the like, if there are any. Up to the last `-` the same in all rows of
+            one run of a task, and made of everything that their numbers depend on.
         source: of a published figure.
     """
 
@@ -60,7 +60,7 @@ class ResultRow:
     metric: str
     value: float
     n: int
-    chance: float
+    chance: float | None
     low: float | None
     high: float | None
     prompts: str
@@ -70,13 +70,8 @@ class ResultRow:
     task: str = "zero_shot"
     settings: str = ""
     published: bool = False
-    details: str = ""
+    id: str = ""
     source: str = ""
-
-    @property
-    def made_of(self) -> tuple[str, ...]:
-        """What the row's number depends on; a row with the same need not be measured again."""
-        return (self.model_sha256, self.revision, self.prompts, self.settings, self.suite, self.dataset, self.modality, self.task)
 
 
 def append_rows(path: Path, rows: Iterable[ResultRow]) -> None:
@@ -115,23 +110,10 @@ def read_rows(path: Path) -> list[ResultRow]:
     return rows
 
 
-def write_details(out: Path, row: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    """Write what belongs to a row but not into it.
-
-    Args:
-        out: folder of the results.
-        row: fields of the row.
-        details: plain JSON.
-
-    Returns:
-        The file's name under `details/`, which names all that the row is made of; empty where there are no details.
-    """
-    if not details:
-        return ""
-    name = sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:16] + ".json"
-    with atomic_path(out / DETAILS / name) as part:
+def write_details(out: Path, row: str, details: Mapping[str, Any]) -> None:
+    """Write what belongs to the row of this id but not into it: plain JSON, `details/ID.json` in the folder of the results."""
+    with atomic_path(out / DETAILS / f"{row}.json") as part:
         part.write_text(json.dumps(details) + "\n", encoding="utf-8")
-    return name
 
 
 def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], float]:
@@ -152,16 +134,18 @@ def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) ->
 
 
 def render(rows: Sequence[ResultRow], title: str) -> Table:
-    """Rows as a terminal table; what is the same in all of them and says little is left out."""
+    """Rows as a terminal table; data set, task and metric are told where there are several."""
     several = [name for name in ("dataset", "task", "metric") if len({getattr(row, name) for row in rows}) > 1]
+    named = ["modality"] if "dataset" in several else ["modality", "sensor"]
     table = Table(title=title)
-    for column in (*several, "modality", "sensor"):
-        table.add_column(column)
+    for column in (*several, *named):
+        table.add_column(column, overflow="fold")
     value = "value %" if "metric" in several or not rows else f"{rows[0].metric.replace('top1', 'top-1')} %"
     for column in (value, "95 % interval", "chance %", "n"):
         table.add_column(column, justify="right")
     for row in rows:
         interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
-        told = [str(getattr(row, name)) for name in several]
-        table.add_row(*told, row.modality, row.sensor, f"{100 * row.value:.1f}", interval, f"{100 * row.chance:.1f}", str(row.n))
+        chance = "" if row.chance is None else f"{100 * row.chance:.1f}"
+        told = [str(getattr(row, name)) for name in (*several, *named)]
+        table.add_row(*told, f"{100 * row.value:.1f}", interval, chance, str(row.n))
     return table

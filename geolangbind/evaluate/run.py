@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.errors import DataError, GeoLangBindError, SensorError, UnitError
+from geolangbind.errors import DataError, SensorError, UnitError
 from geolangbind.evaluate.datasets import NotThereError, open_source
 from geolangbind.evaluate.embedder import Embedder, Ours
 from geolangbind.evaluate.results import RESULTS, ResultRow, append_rows, read_rows, write_details
 from geolangbind.evaluate.suite import Dataset, Suite, Task, parse_suite
-from geolangbind.evaluate.tasks import Cell, check_task, measure, prompts_used, settings_used
+from geolangbind.evaluate.tasks import Cell, Inputs, check_task, inputs_of, measure
 from geolangbind.sensors.records import MODALITIES
 from geolangbind.weights.source import find_source
 
@@ -61,8 +61,8 @@ def run_suite(embedder: Embedder, suite: Suite, out: Path | None = None, data: P
     Args:
         embedder: the model.
         suite: see `suite.parse_suite`.
-        out: folder of `results.jsonl`, which is appended to after each task. A task whose weights, data, words and settings are those of
-            rows in it is not run again. None to keep nothing.
+        out: folder of `results.jsonl`, which is appended to after each task. What it holds of the same weights, data, words and settings
+            is not measured again. None to keep nothing.
         data: folder for shards that are drawn or built, by default `out/data`.
         bar: show a progress bar.
 
@@ -117,45 +117,32 @@ def _streams(shards: ShardSet, dataset: Dataset) -> dict[str, list[Stream]]:
 
 def _measure(cell: Cell, task: Task, suite: str, dataset: str, before: Sequence[ResultRow], found: Outcome, out: Path | None) -> None:
     """Put a task's rows into what was found, from the file if they are there."""
-    told: dict[str, Any] = {
-        "model_sha256": cell.embedder.sha256,
-        "suite": suite,
-        "dataset": dataset,
-        "revision": cell.shards.fingerprint,
-        "task": task.name,
-        "settings": settings_used(cell, task),
-    }
-    wanted = (
-        told["model_sha256"], told["revision"], prompts_used(cell, task), told["settings"], suite, dataset, cell.modality, task.name,
-    )  # fmt: skip
-    if rows := [row for row in before if row.made_of == wanted]:
-        found.kept += len(rows)
-        found.rows += rows
-        return
-    try:
-        rows = list(_rows(cell, task, told, out))
-    except (SensorError, UnitError) as error:
-        found.missing.append(f"{dataset} {cell.modality} {task.name}: {error}")
-        return
-    except GeoLangBindError as error:
-        raise type(error)(f"{dataset} {cell.modality} {task.name}: {error}") from None
-    if out:
-        append_rows(out / RESULTS, rows)
+    inputs = inputs_of(cell, task)
+    rows = [row for row in before if (row.id.rpartition("-")[0], row.suite, row.dataset) == (inputs.hash, suite, dataset)]
+    found.kept += len(rows)
+    if not rows:
+        try:
+            rows = _rows(cell, task, inputs, suite, dataset, out)
+        except (SensorError, UnitError) as error:
+            found.missing.append(f"{dataset} {cell.modality} {task.name}: {error}")
+            return
+        if out:
+            append_rows(out / RESULTS, rows)
     found.rows += rows
 
 
-def _rows(cell: Cell, task: Task, told: Mapping[str, Any], out: Path | None) -> Iterator[ResultRow]:
-    synthetic = bool(cell.shards.index.provenance.get("synthetic"))
-    common: dict[str, Any] = {"model": cell.embedder.name, "synthetic": synthetic, "command": " ".join(sys.argv)}
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    for one in measure(cell, task):
-        own: dict[str, Any] = {
-            "modality": one.modality,
-            "metric": one.metric,
-            "sensor": one.sensors,
-            "bands": one.bands,
-            "prompts": one.prompts,
-        }
-        details = write_details(out, {**told, **own}, one.details) if out else ""
-        numbers: dict[str, Any] = {"value": one.value, "n": one.n, "chance": one.chance, "low": one.low, "high": one.high}
-        yield ResultRow(**told, **common, **own, **numbers, date=date, details=details)
+def _rows(cell: Cell, task: Task, inputs: Inputs, suite: str, dataset: str, out: Path | None) -> list[ResultRow]:
+    """Measure; what does not fit into a row is written beside the results."""
+    rows = []
+    for number, one in enumerate(measure(cell, task)):
+        row = ResultRow(
+            model=cell.embedder.name, model_sha256=inputs.model_sha256, suite=suite, dataset=dataset, revision=inputs.revision,
+            sensor=one.sensors, bands=one.bands, modality=one.modality, metric=one.metric, value=one.value, n=one.n, chance=one.chance,
+            low=one.low, high=one.high, prompts=one.prompts, synthetic=bool(cell.shards.index.provenance.get("synthetic")),
+            command=" ".join(sys.argv), date=datetime.now(UTC).isoformat(timespec="seconds"), task=one.task, settings=inputs.settings,
+            id=f"{inputs.hash}-{number}",
+        )  # fmt: skip
+        if out and one.details:
+            write_details(out, row.id, one.details)
+        rows.append(row)
+    return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -130,25 +130,45 @@ def measure(cell: Cell, task: Task) -> list[Measure]:
     return [measured for measured in found if not task.metrics or measured.metric in task.metrics]
 
 
-def prompts_used(cell: Cell, task: Task) -> str:
-    """Hash of the words that a task is going to use, empty where it uses none; the same as its measures tell afterwards."""
-    settings = _settings(task)
-    if "prompts" not in settings:
-        return ""
-    return prompts_hash(label_phrases(cell.shards, settings["label"]), cell.modality, cell.templates(settings["prompts"]))
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the numbers of a task depend on, known before it runs.
 
-
-def settings_used(cell: Cell, task: Task) -> str:
-    """Hash of everything but weights, data and words that makes the numbers of a task: 12 hex digits.
-
-    It covers the version of the metrics, the task's settings with their defaults, the sensors, the bands and the bank's data.
+    Attributes:
+        model_sha256: the weights.
+        revision: fingerprint of the data.
+        prompts: hash of the words, empty where the task uses none; the same as its measures tell.
+        settings: hash of the task's settings with their defaults and of the version of the metrics.
+        selection: modality, sensors and bands of the samples, and the fingerprint of the bank.
     """
-    sensors = [stream.sensor for stream in cell.streams]
-    bank = cell.bank.shards.fingerprint if cell.bank else None
-    told = json.dumps([METRICS_VERSION, task.name, _settings(task), task.metrics, sensors, cell.bands, bank], sort_keys=True)
-    return sha256(told.encode()).hexdigest()[:12]
+
+    model_sha256: str
+    revision: str
+    prompts: str
+    settings: str
+    selection: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Identity: 16 hex digits."""
+        return sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
-def _settings(task: Task) -> dict[str, Any]:
+def inputs_of(cell: Cell, task: Task) -> Inputs:
+    """Tell what the numbers of a task on a cell are going to depend on."""
     _, *known = inspect.signature(TASKS[task.name]).parameters.values()
-    return {parameter.name: task.settings.get(parameter.name, parameter.default) for parameter in known}
+    settings: dict[str, Any] = {parameter.name: task.settings.get(parameter.name, parameter.default) for parameter in known}
+    words = ""
+    if "prompts" in settings:
+        words = prompts_hash(label_phrases(cell.shards, settings["label"]), cell.modality, cell.templates(settings["prompts"]))
+    told = json.dumps([METRICS_VERSION, task.name, settings, task.metrics], sort_keys=True)
+    # of all cells: a task between modalities sees the others, too
+    seen = [f"{stream.sensor} {' '.join(stream.bands)}" for other in cell.beside.values() for stream in other.streams]
+    bank = cell.bank.shards.fingerprint if cell.bank else ""
+    return Inputs(
+        cell.embedder.sha256,
+        cell.shards.fingerprint,
+        words,
+        sha256(told.encode()).hexdigest()[:12],
+        (cell.modality, *seen, "only", *cell.bands, "bank", bank),
+    )

@@ -103,7 +103,7 @@ def zero_shot(
     found.append(measure("mean_class", value=mean_class(hits, truth), chance=chance, low=low, high=high))
     sure = confidences(scores, embedder.scale)
     low, high = bootstrap(np.stack([confidence_bins(sure), hits - sure], axis=1), weighted_gap, seed)
-    details = {"scale": embedder.scale, "reliability": _reliability(sure, hits)}
+    details = {"scale": embedder.scale, "calibration": _calibration(sure, hits)}
     return [*found, measure("ece", value=calibration_error(sure, hits), chance=0.0, low=low, high=high, details=details)]
 
 
@@ -115,16 +115,10 @@ def _by_class(scores: NDArray[np.floating], truth: NDArray[np.int64], names: Seq
     return {"classes": list(names), "per_class": per_class, "confusion": table.round(6).tolist()}
 
 
-def _reliability(sure: NDArray[np.floating], hits: NDArray[np.floating]) -> list[dict[str, float]]:
+def _calibration(sure: NDArray[np.floating], hits: NDArray[np.floating]) -> dict[str, list[float]]:
+    """Reliability diagram: mean confidence, accuracy and number of samples of each bin that has some."""
     bins = confidence_bins(sure)
-    members = [(number, bins == number) for number in range(BINS) if (bins == number).any()]
-    return [
-        {
-            "from": number / BINS,
-            "to": (number + 1) / BINS,
-            "n": int(own.sum()),
-            "confidence": float(sure[own].mean()),
-            "accuracy": float(hits[own].mean()),
-        }
-        for number, own in members
-    ]
+    counts = np.bincount(bins, minlength=BINS)
+    there = counts > 0
+    confidence, accuracy = (np.bincount(bins, values, BINS)[there] / counts[there] for values in (sure, hits))
+    return {"confidence": confidence.tolist(), "accuracy": accuracy.tolist(), "count": counts[there].tolist()}

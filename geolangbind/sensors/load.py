@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from geolangbind.errors import SensorError, UnitError
-from geolangbind.sensors.records import MODALITIES, PRODUCT_LEVELS, Band, ScaleRule, Sensor, band_key, nearest
+from geolangbind.sensors.records import CARRIERS, MODALITIES, PRODUCT_LEVELS, Band, ScaleRule, Sensor, band_key, nearest
 from geolangbind.sensors.units import Unit
 
 WAVELENGTH_RANGE_UM = (0.3, 20.0)
@@ -20,7 +20,7 @@ _POLARIZATIONS = ("VV", "VH", "HH", "HV")
 _NANOMETRES_PER_UM = 1000.0
 
 _REQUIRED = ("name", "title", "modality", "product_level", "unit", "bands", "sources")
-_SENSOR_KEYS = (*_REQUIRED, "aliases", "scale", "offset", "rule", "nodata", "platforms")
+_SENSOR_KEYS = (*_REQUIRED, "aliases", "scale", "offset", "rule", "nodata", "carrier", "platforms")
 _BAND_KEYS = tuple(field.name for field in fields(Band))
 _PLATFORM_BAND_KEYS = ("center_wavelength_um", "fwhm_um")
 # libyaml where the wheel has it: EnMAP's 224 bands then parse in milliseconds
@@ -86,6 +86,7 @@ def _parse_sensor(content: object, platform: str | None) -> Sensor:
         aliases=_texts(record.get("aliases", []), "aliases"),
         rule=rule,
         nodata=_number(record, "nodata", "the sensor"),
+        carrier=None if record.get("carrier") is None else _choice(record["carrier"], "carrier", CARRIERS),
     )
     if not sensor.sources:
         raise SensorError("sources must name where the numbers come from")

@@ -12,6 +12,7 @@ from geolangbind.errors import SensorError
 from geolangbind.sensors.units import Unit
 
 MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
+CARRIERS = ("satellite", "aerial")
 PRODUCT_LEVELS = ("toa", "surface", "none")
 
 
@@ -82,6 +83,7 @@ class Sensor:
         platform: the satellite whose centre wavelengths `bands` hold, where satellites differ.
         platforms: the satellites that can be asked for.
         nodata: stored number of pixels without data, for integer files that do not say.
+        carrier: "satellite" or "aerial", so that captions may call an image so; None where the record stands for both.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Sensor:
     platform: str | None = None
     platforms: tuple[str, ...] = ()
     nodata: float | None = None
+    carrier: str | None = None
 
     @property
     def good_bands(self) -> tuple[Band, ...]:

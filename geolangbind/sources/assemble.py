@@ -1,4 +1,4 @@
-"""From a record to samples: open its image, cut the chips, write the captions, name the keys."""
+"""From a record to samples: open its image, cut the chips, name the keys."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from hashlib import sha256
 
 import numpy as np
 
-from geolangbind.captions import Caption, Facts, JoinedCaptions, merge, write_captions
+from geolangbind.captions import JoinedCaptions
 from geolangbind.data.raster_grid import PixelWindow, tile_windows
 from geolangbind.data.raster_reader import Stored
-from geolangbind.data.sample import Box, Encoding, Sample, SampleMeta
+from geolangbind.data.sample import DEFAULT_ENCODING, Encoding, Sample, SampleMeta
 from geolangbind.errors import DataError, NoValidPixelError
-from geolangbind.sensors import get_sensor, modality_of
+from geolangbind.sensors import get_sensor
 from geolangbind.sources.card import Card, View
 from geolangbind.sources.chips import Chip, squash, window_boxes
 from geolangbind.sources.pixels import Opened, check_size, open_record, picture_bytes
 from geolangbind.sources.record import Record
+from geolangbind.sources.words import captions_of, chip_classes, facts, labels_of
 
 _KEY_LETTERS = 64
 _HASH_LETTERS = 8
@@ -75,7 +76,8 @@ def _sample(
     if view.fit == "squash" and view.size_px is not None:
         chip = squash(chip, view.size_px, stored.nodata)
     key = sample_key(view, record.place, window)
-    captions = _captions(card, view, opened, chip, record, key, stored, joined)
+    known = facts(card, view, opened, chip, record, stored.unit)
+    captions = captions_of(card, known, opened, key, joined)
     kept = picture_bytes(opened, stored, view.encoding) if window is None and chip.image is stored.image else None
     meta = SampleMeta(
         sensor=get_sensor(view.sensor).name,
@@ -90,37 +92,10 @@ def _sample(
         bbox_wgs84=stored.bounds_wgs84,
         datetime=opened.datetime,
         split=record.split,
-        labels=_labels(card, opened, record),
-        boxes=tuple(Box(box.xyxy, card.words(box.text)) for box in chip.boxes),
+        labels=labels_of(card, chip_classes(card, opened, chip), record.tags),
+        boxes=known.boxes,
         source=card.source,
         licence=card.licence,
     )
-    encoding: Encoding = view.encoding or (kept[0] if kept else "npy")
+    encoding: Encoding = view.encoding or (kept[0] if kept else DEFAULT_ENCODING)
     return Sample(key, np.ascontiguousarray(chip.image), meta, chip.mask, encoding, stored=kept[1] if kept else None)
-
-
-def _captions(
-    card: Card, view: View, opened: Opened, chip: Chip, record: Record, key: str, stored: Stored, joined: JoinedCaptions | None
-) -> tuple[Caption, ...]:
-    """Captions joined from elsewhere first, then those of the card's rules."""
-    facts = Facts(
-        modality=modality_of(get_sensor(view.sensor), stored.unit),
-        classes=tuple(card.words(name) for name in opened.classes),
-        boxes=tuple(Box(box.xyxy, card.words(box.text)) for box in chip.boxes),
-        mask=chip.mask,
-        mask_words={value: card.words(name) for value, name in card.mask_classes.items()},
-        tags=record.tags,
-        shape=(chip.image.shape[1], chip.image.shape[2]),
-        gsd_m=chip.gsd_m,
-    )
-    found = [] if joined is None else list(joined.get(key))
-    for rule in card.captions:
-        found += opened.captions if rule == "given" else write_captions(rule, facts, key)
-    return merge(found)
-
-
-def _labels(card: Card, opened: Opened, record: Record) -> dict[str, object]:
-    labels: dict[str, object] = {"tags": dict(record.tags)} if record.tags else {}
-    if "multi_label" in card.tasks or len(opened.classes) > 1:
-        return {**labels, "classes": list(opened.classes)}
-    return {**labels, "scene_class": opened.classes[0]} if opened.classes else labels

@@ -92,6 +92,8 @@ class Card:
         splits: expected number of samples by split; None where unknown.
         classes: by class name of the files, the words for it; the first one goes into captions.
         mask_classes: class name by value of the masks.
+        label_from_mask: share of a chip's labelled pixels that makes a mask's class the chip's: the most frequent class if it covers so
+            much, with the task `multi_label` every class that does. None for sources whose samples have classes of their own.
         prompts: templates with one `{}` for zero-shot sentences, where the source's protocol states some; else the modality's own.
         captions: rules that write captions, in order, of `CAPTION_RULES`.
         contamination: what is known about overlap with other sources, one line each.
@@ -111,6 +113,7 @@ class Card:
     splits: Mapping[str, int | None] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mask_classes: Mapping[int, str] = field(default_factory=dict)
+    label_from_mask: float | None = None
     prompts: tuple[str, ...] = ()
     captions: tuple[str, ...] = ("given", "labels")
     contamination: tuple[str, ...] = ()
@@ -184,6 +187,8 @@ def parse_card(document: object, digest: str, folder: Path) -> Card:
     known["splits"] = {str(name): _count(count, name) for name, count in mapping(raw.get("splits", {}), "splits").items()}
     known["classes"] = {str(name): texts(words, f"classes.{name}") for name, words in mapping(raw.get("classes", {}), "classes").items()}
     known["mask_classes"] = {_value(key): str(name) for key, name in mapping(raw.get("mask_classes", {}), "mask_classes").items()}
+    if raw.get("label_from_mask") is not None:
+        known["label_from_mask"] = _number(raw["label_from_mask"], "label_from_mask")
     views = mapping(raw["views"], "views")
     if not views:
         raise SettingsError("views must name at least one view of the source")

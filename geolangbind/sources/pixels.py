@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from geolangbind.data.raster_source import inspect
 from geolangbind.data.rasters import open_raster
 from geolangbind.data.sample import Box, Encoding
 from geolangbind.data.stac import read_item
-from geolangbind.errors import DataError, UnitError
+from geolangbind.errors import DataError, NoValidPixelError, UnitError
 from geolangbind.sensors import Unit, get_sensor
 from geolangbind.sources.card import View
 from geolangbind.sources.masks import read_mask
@@ -114,7 +115,7 @@ def _open_raster(record: Record, path: Path, view: View) -> Opened:
         width=first.width,
         height=first.height,
         gsd_m=first.gsd_m or view.gsd_m,
-        mask=None if record.mask is None else read_mask(record.mask, first, record.mask_colors),
+        mask=None if record.mask is None else read_mask(record.mask, first, record.mask_colors, record.mask_values),
         classes=record.classes,
         captions=record.captions,
         boxes=record.boxes,
@@ -162,10 +163,12 @@ def _open_item(record: Record, item: Item, view: View) -> Opened:
     def read(window: PixelWindow) -> Stored:
         column, row, width, height = window
         image = content.image[:, row : row + height, column : column + width]
-        floats = image.dtype.kind == "f"
-        return Stored(
-            image, unit, scale, offset, view.nodata if view.nodata is not None or not floats else float("nan"), content.bounds_wgs84
-        )
+        nodata = math.nan if view.nodata is None and image.dtype.kind == "f" else view.nodata
+        holes = np.isnan(image) if nodata is not None and math.isnan(nodata) else image == nodata
+        if nodata is not None and holes.any(axis=0).all():
+            raise NoValidPixelError("has no valid pixel")
+        whole = (width, height) == content.image.shape[:0:-1]
+        return Stored(image, unit, scale, offset, nodata, content.bounds_wgs84 if whole else None)
 
     return Opened(
         read=read,

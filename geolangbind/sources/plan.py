@@ -152,7 +152,7 @@ def _fingerprint(card: Card, view: View, records: Iterable[Record], seasoning: s
     digest = sha256(f"{card.sha256} {replace(view, places=())} {seasoning}".encode())
     for record in records:
         told = asdict(record)
-        path = record.image.root if isinstance(record.image, Item) else record.image
+        path = (record.image.file or record.image.root) if isinstance(record.image, Item) else record.image
         stat = path.stat() if path.exists() else None
         told["image"] = [str(record.image), *((stat.st_size, stat.st_mtime_ns) if stat and path.is_file() else ())]
         digest.update(json.dumps(told, default=str, sort_keys=True).encode())

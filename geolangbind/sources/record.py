@@ -24,6 +24,7 @@ class Item:
         spec: as in the card.
         options: as in the card, for the split it belongs to.
         number: place in the opened thing.
+        file: the file that holds the pixels, whose change makes the sample another one; the root if None.
     """
 
     reader: str
@@ -31,6 +32,7 @@ class Item:
     spec: str
     options: Mapping[str, Any]
     number: int
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Record:
         boxes: regions, their text a class name or a phrase.
         mask: file of class numbers per pixel, or None.
         mask_colors: class number and colour of the classes, where the mask is a coloured picture.
+        mask_values: stored number and class number, where the stored ones are codes or do not fit 8 bits; others become 0.
         channels: names of all stored channels, where the image does not name them.
         stack: further rasters whose channels follow those of the image.
         tags: key=value facts, as OpenStreetMap has them.
@@ -59,6 +62,7 @@ class Record:
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
     mask_colors: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+    mask_values: tuple[tuple[int, int], ...] = ()
     channels: tuple[str, ...] = ()
     stack: tuple[Path, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from geolangbind.sensors import get_sensor
 from geolangbind.sources.build import Report
@@ -40,12 +41,12 @@ class BuildProgress:
 
 def render_cards() -> Table:
     """Return all cards that ship, one per line."""
-    table = Table("name", "tasks", "sensors", "samples", "classes", "licence", title="Dataset cards", title_justify="left")
+    table = Table(Column("name", no_wrap=True), "tasks", "sensors", "samples", "classes", Column("licence", no_wrap=True))
     for name in list_cards():
         card = load_card(name)
         sensors = ", ".join(dict.fromkeys(view.sensor for view in card.views.values()))
         classes = str(len(card.classes) or len(card.mask_classes) or "")
-        table.add_row(name, ", ".join(card.tasks), sensors, _total(card), classes, card.licence)
+        table.add_row(name, ", ".join(card.tasks), sensors, _total(card), classes, re.split(r"[;(]", card.licence)[0].strip())
     return table
 
 
@@ -80,7 +81,8 @@ def render_card(card: Card) -> Iterator[RenderableType]:
 def render_report(report: Report) -> Iterator[RenderableType]:
     """Yield what a build did: samples by view and split, what was skipped and why, what the card expected otherwise."""
     done = f"{report.written} of {report.blocks} blocks written now" if report.written else "nothing to do, all blocks were there"
-    table = Table("view", "split", "samples", title=f"{report.card} in {report.out}: {report.count} samples, {done}", title_justify="left")
+    yield f"{report.card} in {report.out}: {report.count} samples, {done}"
+    table = Table("view", "split", "samples")
     for view, counts in report.samples.items():
         for split, count in counts.items():
             table.add_row(view, split, str(count))

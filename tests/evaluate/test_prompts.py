@@ -40,3 +40,11 @@ def test_the_hash_is_stable_and_knows_modality_templates_and_version(monkeypatch
     second = prompts_hash(CLASSES, "rgb")
     monkeypatch.setattr(module, "PROMPTS_VERSION", "2")
     assert len({first, second, prompts_hash(CLASSES, "rgb")}) == 3
+
+
+def test_templates_of_a_card_or_a_suite_take_the_place_of_the_modalitys():
+    own = ("a photo of {}.", "{} from above")
+    assert prompts(["a sea", "a lake"], "sar", own) == ["a photo of a sea.", "a sea from above", "a photo of a lake.", "a lake from above"]
+    hashes = {prompts_hash(CLASSES, "rgb", templates) for templates in ((), own, own[::-1], own[:1])}
+    assert len(hashes) == 4 and prompts_hash(CLASSES, "rgb", TEMPLATES["rgb"]) == prompts_hash(CLASSES, "rgb")
+    assert prompts_hash(CLASSES, "rgb", list(own)) == prompts_hash(CLASSES, "msi", own)  # the sentences are the same

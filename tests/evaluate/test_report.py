@@ -47,7 +47,7 @@ def out(tmp_path_factory, row, published):
     bins = [{"confidence": 0.3, "accuracy": 0.2, "n": 10}, {"confidence": 0.9, "accuracy": 0.7, "n": 30}]
     (folder / "details/top1.json").write_text(json.dumps({"classes": [EVIL, "b"], "confusion": [[3, 1], [0, 4]], "reliability": bins}))
     shots = [row(0.1 * shots, task="few_shot", metric=f"top1_{shots}_shots") for shots in (1, 2, 4)]
-    append_rows(folder / "results.jsonl", [row(0.5, synthetic=True, details="top1.json"), published(0.4, model=EVIL), *shots])
+    append_rows(folder / "results.jsonl", [row(0.5, synthetic=True, id="top1"), published(0.4, model=EVIL), *shots])
     write_report(folder)
     return folder
 

@@ -28,7 +28,7 @@ def test_rows_that_differ_in_what_was_measured_both_stay(tmp_path, row, other):
 
 
 def test_rows_of_before_there_were_tasks_can_be_read(tmp_path, row):
-    told = {key: value for key, value in vars(row()).items() if key not in ("task", "settings", "published", "details", "source")}
+    told = {key: value for key, value in vars(row()).items() if key not in ("task", "settings", "published", "id", "source")}
     (tmp_path / "results.jsonl").write_text(json.dumps(told) + "\n")
     assert newest_rows([tmp_path]) == [row()]
 
@@ -42,11 +42,11 @@ def test_details_are_found_in_any_of_the_folders(tmp_path, row):
     folders = [tmp_path / "one", tmp_path / "two"]
     (tmp_path / "two/details").mkdir(parents=True)
     (tmp_path / "two/details/x.json").write_text('{"classes": ["a"]}')
-    assert read_details(folders, row(details="x.json")) == {"classes": ["a"]}
-    assert read_details(folders, row()) == read_details(folders, row(details="gone.json")) == {}
+    assert read_details(folders, row(id="x")) == {"classes": ["a"]}
+    assert read_details(folders, row()) == read_details(folders, row(id="gone")) == {}
     (tmp_path / "two/details/x.json").write_text("{")
     with pytest.raises(DataError, match=r"x\.json is damaged"):
-        read_details(folders, row(details="x.json"))
+        read_details(folders, row(id="x"))
 
 
 def test_names_of_models_are_as_short_as_they_can_be_told_apart(row, published):

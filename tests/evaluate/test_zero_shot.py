@@ -1,61 +1,68 @@
-"""Zero-shot scores of scorers whose accuracy is known beforehand."""
+"""Zero-shot scores of embedders whose accuracy is known beforehand."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
-from geolangbind.data.loader import iterate_all
 from geolangbind.errors import DataError
+from geolangbind.evaluate.encoded import encode_streams
 from geolangbind.evaluate.metrics import wilson_interval
-from geolangbind.evaluate.prompts import prompts
-from geolangbind.evaluate.zero_shot import class_vectors, stream_vectors, zero_shot
+from geolangbind.evaluate.prompts import prompts, prompts_hash
+from geolangbind.evaluate.zero_shot import class_scores, class_vectors, true_classes, zero_shot
 from geolangbind.planet.groups import CLASSES
+from geolangbind.planet.language import class_phrases
 
-WORDS = {name: (name.replace("_", " "), f"some {name}") for name in CLASSES}
-
-
-def text_vector(text: str) -> torch.Tensor:
-    """One-hot by the class whose phrase ends the sentence, with some noise, so that only the mean over sentences counts."""
-    names = [name for name, phrases in WORDS.items() if any(text.endswith(f" {phrase}") for phrase in phrases)]
-    noise = 0.1 * torch.randn(24, generator=torch.Generator().manual_seed(len(text)))
-    return F.normalize(F.one_hot(torch.tensor(CLASSES.index(max(names, key=len))), 24) + noise, dim=0)
+WORDS = {name: tuple(class_phrases(name)) for name in CLASSES}
 
 
-def stub(answers):
-    """A model whose image vectors are handed out in the order of the samples."""
-    rest = iter(answers)
-    return SimpleNamespace(
-        encode_text=lambda texts: torch.stack([text_vector(text) for text in texts]),
-        encode_physical=lambda image, *_: torch.stack([next(rest) for _ in image]),
-    )
+@pytest.fixture(scope="module")
+def encoded(oracle, streams):
+    return encode_streams(oracle, streams["rgb"])
 
 
-def labels_of(streams):
-    return [label for stream in streams for batch in iterate_all(stream, 5) for label in batch.labels["scene_class"]]
+def by_metric(measures):
+    return {one.metric: one for one in measures}
 
 
-@pytest.mark.parametrize("modality", ["rgb", "sar"])
-def test_an_oracle_scores_one(streams, modality):
-    truth = labels_of(streams[modality])
-    prototypes = class_vectors(stub([]), WORDS, modality)
-    found = zero_shot(stub([prototypes[CLASSES.index(name)] for name in truth]), streams[modality], WORDS, "scene_class")
-    assert (found.top1, found.n, found.chance) == (1.0, 12, 1 / 24) and (found.low, found.high) == wilson_interval(1.0, 12)
+def test_half_an_oracle_scores_half(oracle, encoded):
+    """The first six samples have their own vectors, the others those of the first six's neighbours in class."""
+    truth = true_classes(encoded, WORDS, "scene_class")
+    vectors = encoded.vectors.clone()
+    vectors[6:, :28] = torch.eye(28)[(truth[6:] + 1) % 24]
+    found = by_metric(zero_shot(oracle, replace(encoded, vectors=vectors), WORDS, "scene_class"))
+    assert (found["top1"].value, found["top1"].n, found["top1"].chance) == (0.5, 12, 1 / 24)
+    assert (found["top1"].low, found["top1"].high) == wilson_interval(0.5, 12) and found["top5"].chance == 5 / 24
+    told = found["top1"].details
+    assert told["bootstrap"][0] < 0.5 < told["bootstrap"][1] and told["classes"] == list(CLASSES)
+    table = np.array(told["confusion"])
+    assert table.sum() == 12 and table.trace() == 6
+    assert sum(row["n"] for row in told["per_class"].values()) == 12
+    means = [row["accuracy"] for row in told["per_class"].values()]
+    assert found["mean_class"].value == pytest.approx(np.mean(means))
+    assert [table[i, (i + 1) % 24] for i in truth[6:]] == [(truth[6:] == i).sum() for i in truth[6:]]
 
 
-def test_a_constant_scorer_scores_chance_and_half_an_oracle_half(streams):
-    truth = labels_of(streams["rgb"])
-    assert zero_shot(stub([torch.zeros(24)] * 12), streams["rgb"], WORDS, "scene_class").top1 == pytest.approx(1 / 24)
-    prototypes = class_vectors(stub([]), WORDS, "rgb")
-    right = [prototypes[CLASSES.index(name)] for name in truth]
-    wrong = [prototypes[(CLASSES.index(name) + 1) % 24] for name in truth]
-    assert zero_shot(stub(right[:6] + wrong[6:]), streams["rgb"], WORDS, "scene_class").top1 == 0.5
+def test_calibration_is_told_by_bins(oracle, encoded):
+    """An image is twice as near to its class as to nothing else: p = e^s / (e^s + 23) with s = scale / sqrt 3."""
+    found = by_metric(zero_shot(replace(oracle, scale=4.0), encoded, WORDS, "scene_class"))["ece"]
+    sure = np.exp(4 / 3**0.5) / (np.exp(4 / 3**0.5) + 23)
+    assert found.value == pytest.approx(1 - sure, abs=1e-6) and found.chance == 0
+    bins = found.details["calibration"]
+    assert (bins["count"], bins["accuracy"]) == ([12], [1.0]) and bins["confidence"] == pytest.approx([sure], abs=1e-6)
+    assert found.details["scale"] == 4.0
 
 
-def test_the_order_of_the_classes_does_not_matter(model, streams):
-    backwards = dict(reversed(WORDS.items()))
-    assert zero_shot(model, streams["dem"], WORDS, "scene_class") == zero_shot(model, streams["dem"], backwards, "scene_class")
+def test_few_classes_have_no_top_five(oracle, encoded):
+    seasons = {name: (f"{name} time",) for name in ("winter", "spring", "summer", "autumn")}
+    assert list(by_metric(zero_shot(oracle, encoded, seasons, "season"))) == ["top1", "mean_class", "ece"]
+
+
+def test_measures_say_what_was_seen_and_read(oracle, encoded):
+    for one in zero_shot(oracle, encoded, WORDS, "scene_class", ["a satellite image of {}"]):
+        assert (one.task, one.modality, one.sensors, one.bands) == ("zero_shot", "rgb", "sentinel-2-tci", "R G B")
+        assert one.prompts == prompts_hash(WORDS, "rgb", ["a satellite image of {}"])
 
 
 def test_class_vectors_are_normalised_means_over_sentences(model):
@@ -65,22 +72,15 @@ def test_class_vectors_are_normalised_means_over_sentences(model):
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
 
 
-def test_stream_vectors_keep_the_order_whatever_the_batch(model, streams):
-    (stream,) = streams["rgb"]
-    one, labels = stream_vectors(model, stream, batch_size=12)
-    five, same = stream_vectors(model, stream, batch_size=5)
-    torch.testing.assert_close(one, five, rtol=0, atol=1e-5)
-    assert labels == same and [row["scene_class"] for row in labels] == labels_of([stream]) and one.shape == (12, 128)
+def test_scores_are_cosines_with_the_templates_given(oracle, encoded):
+    scores = class_scores(oracle, encoded, WORDS, ["a satellite image of {}"])
+    assert scores.shape == (12, 24) and scores.max() == pytest.approx(3**-0.5)
 
 
-def test_labels_outside_the_classes_are_refused(streams):
+def test_labels_outside_the_classes_are_refused(encoded):
     few = {name: WORDS[name] for name in ("forest", "river")}
     with pytest.raises(DataError, match=r"a rgb sample has scene_class='\w+', which is none of forest, river"):
-        zero_shot(stub([torch.zeros(24)] * 12), streams["rgb"], few, "scene_class")
+        true_classes(encoded, few, "scene_class")
     with pytest.raises(DataError, match="a rgb sample has crop=None"):
-        zero_shot(stub([torch.zeros(24)] * 12), streams["rgb"], WORDS, "crop")
-
-
-def test_labels_that_are_numbers_are_classes_too(streams, model):
-    numbers = {str(number): (f"scene {number}",) for number in range(12)}
-    assert zero_shot(model, streams["rgb"], numbers, "scene_index").n == 12
+        true_classes(encoded, WORDS, "crop")
+    assert true_classes(encoded, [str(number) for number in range(12)], "scene_index").tolist() == list(range(12))

@@ -42,6 +42,8 @@ def test_every_record_is_complete_and_named_after_its_file(sensor):
     for band in sensor.bands:
         if sensor.modality in ("rgb", "msi", "hsi", "ir"):
             assert 0.3 <= band.center_wavelength_um <= 20
+        elif sensor.name == "sar-picture":
+            assert band.center_wavelength_um is None and band.frequency_ghz is None and sensor.unit is Unit.DISPLAY_U8
         elif sensor.modality == "sar":
             assert band.frequency_ghz == 5.405 and band.polarization == band.name
         else:

@@ -41,6 +41,13 @@ def test_coloured_pictures(image, tif, tmp_path):
         read_mask(tmp_path / "m.tif", image, COLORS[:2])
 
 
+def test_codes_become_class_numbers(image, tif, tmp_path):
+    values = np.array([111, 112, 523, 999] * 12, np.int16).reshape(1, 6, 8)
+    tif("m.tif", values)
+    got = read_mask(tmp_path / "m.tif", image, codes=((111, 1), (112, 1), (523, 19)))
+    assert got.ravel().tolist() == [1, 1, 19, 0] * 12
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -5,7 +5,9 @@ import pytest
 
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError
-from geolangbind.evaluate.run import label_phrases
+from geolangbind.evaluate.embedder import Ours
+from geolangbind.evaluate.encoded import encode_streams
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.planet.products import PRODUCTS
 from geolangbind.planet.write import write_planet
@@ -72,7 +74,9 @@ def test_kept_is_the_quotient_of_two_accuracies(folder) -> None:
         assert row["against"] == (UNSEEN | SUBSETS)[name] and row["unseen"]["n"] == row["seen"]["n"] == 6
     row = found["superdove"]
     classes = label_phrases(shards, "scene_class")
-    unseen, seen = (zero_shot(model, [_streams(folder)[name]], classes, "scene_class").top1 for name in ("superdove", "msi-l2a"))
+    embedder = Ours("", "", model)
+    encoded = [encode_streams(embedder, [_streams(folder)[name]]) for name in ("superdove", "msi-l2a")]
+    unseen, seen = (zero_shot(embedder, own, classes, "scene_class")[0].value for own in encoded)
     assert row["kept"] == pytest.approx(unseen / seen)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from geolangbind.evaluate.run import Suite
+from geolangbind.evaluate.suite import Labelled
 from geolangbind.model import GeoLangBind
 from geolangbind.models.encoder import VisionConfig
 from geolangbind.models.text import TextConfig
@@ -39,8 +39,8 @@ def shards(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def suite(shards) -> Suite:
-    return Suite("planet", "zero_shot", str(shards), "scene_class")
+def suite(shards) -> Labelled:
+    return Labelled("planet", str(shards), "scene_class")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from geolangbind.errors import SettingsError
+from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.run import run_suite
 from geolangbind.sweep.grid import Pair
 from geolangbind.sweep.run import Request, sweep
@@ -42,7 +43,7 @@ def test_a_sweep_measures_each_merge_once_and_as_written(request_, models, suite
     assert counted.seen == [Pair(0.0, 0.5), Pair(0.9, 0.5), Pair(0.0, 1.0)]  # (0.9, 1) is (0, 1)
     assert report.points[Pair(0.9, 1.0)] is report.points[Pair(0.0, 1.0)] and report.measured == 3
     merge(models["base"], [(models["rgb"], 0.9), (models["others"], 0.5)], tmp_path / "merged")
-    rows = run_suite(str(tmp_path / "merged"), load(tmp_path / "merged"), suite)
+    rows = run_suite(Ours.open(str(tmp_path / "merged")), suite.suite()).rows
     assert {row.modality: row.value for row in rows} == {k: s.top1 for k, s in report.points[Pair(0.9, 0.5)].scores.items()}
     files = {"heatmap.png", "inputs.json", "points.jsonl", "sweep.json", "sweep.md"}
     assert {path.name for path in request_.out.iterdir()} == files
@@ -77,7 +78,7 @@ def test_the_generator_taken_from_others_is_the_tool_s(request_, models, suite, 
     report = sweep(replace(request_, m1=(0.9,), m2=(0.5,), generator="last"))
     steps = [(models["rgb"], 0.9), (models["others"], 0.5)]
     merge(models["base"], steps, tmp_path / "merged", parts={"generator": [0.9, 1.0]})
-    rows = run_suite(str(tmp_path / "merged"), load(tmp_path / "merged"), suite)
+    rows = run_suite(Ours.open(str(tmp_path / "merged")), suite.suite()).rows
     assert {row.modality: row.value for row in rows} == {k: s.top1 for k, s in report.points[Pair(0.9, 0.5)].scores.items()}
 
 

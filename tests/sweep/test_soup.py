@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from geolangbind.errors import CheckpointError, SettingsError
+from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.run import run_suite
 from geolangbind.sweep import soup as module
 from geolangbind.sweep.merge import merged_tensors, read_parents
@@ -43,7 +44,7 @@ def test_what_was_scored_is_what_was_written(asked, suite):
     written = tensors(asked.out, model=False)
     for name, tensor in merged_tensors(parents, coefficients):
         assert tensor.numpy().tobytes() == written[name].numpy().tobytes(), name
-    (row,) = run_suite(str(asked.out), load(asked.out), asked.suite)
+    (row,) = run_suite(Ours.open(str(asked.out)), asked.suite.suite()).rows
     assert made.scores[0][1] == row.value
 
 

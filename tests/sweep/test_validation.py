@@ -7,8 +7,10 @@ import pytest
 
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError, UnitError
+from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.prompts import prompts_hash
-from geolangbind.evaluate.run import label_phrases, run_suite
+from geolangbind.evaluate.run import run_suite
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.sweep.grid import Pair, part_coefficients
 from geolangbind.sweep.merge import merged_tensors, put, read_parents
 from geolangbind.sweep.validation import open_validation, score, text_vectors
@@ -24,7 +26,7 @@ def parents(models):
 @pytest.mark.parametrize("pair", [Pair(0.9, 0.5), Pair(0.2, 0.8), Pair(0.0, 1.0)])
 def test_scores_are_those_of_the_suite_on_the_written_merge(models, parents, suite, pair, tmp_path):
     merge(models["base"], [(models["rgb"], pair.m1), (models["others"], pair.m2)], tmp_path / "merged")
-    rows = {row.modality: row for row in run_suite(str(tmp_path / "merged"), load(tmp_path / "merged"), suite)}
+    rows = {row.modality: row for row in run_suite(Ours.open(str(tmp_path / "merged")), suite.suite()).rows}
     validation = open_validation(suite, parents.model.statistics)
     put(parents, merged_tensors(parents, part_coefficients(pair, "average")))
     found = score(parents.model, validation, text_vectors(parents.model, validation))

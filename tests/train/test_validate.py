@@ -10,7 +10,9 @@ from torch import nn
 import geolangbind
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.evaluate.run import label_phrases
+from geolangbind.evaluate.embedder import Ours
+from geolangbind.evaluate.encoded import encode_streams
+from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.train.run import train
 from geolangbind.train.validate import open_validator, sample_numbers, undisturbed, validation_score
@@ -63,22 +65,20 @@ def test_each_modality_has_its_row_each_time(validated):
 
 def test_the_last_figures_are_those_of_the_saved_averages(validated, shards):
     """The evaluation of the saved model, on all samples at once, is an independent way to the same figure."""
-    model, data = geolangbind.load(validated[0]), ShardSet.open(shards)
+    embedder, data = Ours.open(str(validated[0])), ShardSet.open(shards)
     classes = label_phrases(data, "scene_class")
     for row in rows_of(validated[0] / "validation.jsonl")[-2:]:
-        found = zero_shot(model, data.select(modalities=[row["modality"]]), classes, "scene_class")
-        assert (row["zero_shot"], row["zero_shot_chance"]) == pytest.approx((found.top1, found.chance), abs=1e-6)
+        found = zero_shot(embedder, encode_streams(embedder, data.select(modalities=[row["modality"]])), classes, "scene_class")[0]
+        assert (row["zero_shot"], row["zero_shot_chance"]) == pytest.approx((found.value, found.chance), abs=1e-6)
 
 
 def test_retrieval_is_that_of_the_first_captions(validated, shards):
     model = geolangbind.load(validated[0])
     (stream,) = ShardSet.open(shards).select(modalities=["rgb"])
-    from geolangbind.data.loader import iterate_all
-    from geolangbind.evaluate.zero_shot import stream_vectors
-
-    captions = [own[0] for batch in iterate_all(stream, 12) for own in batch.captions]
+    encoded = encode_streams(Ours("", "", model), [stream])
+    captions = [own[0] for own in encoded.captions]
     texts = sorted(set(captions))
-    scores = stream_vectors(model, stream)[0] @ model.encode_text(texts).T
+    scores = encoded.vectors @ model.encode_text(texts).T
     ranks = [int((line > line[texts.index(own)]).sum()) for line, own in zip(scores, captions, strict=True)]
     row = rows_of(validated[0] / "validation.jsonl")[-2]
     for k in (1, 5):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers import arrays, files, table
+from geolangbind.sources.readers import arrays, coco, files, geobench, table, torchgeo, voc
 from geolangbind.sources.record import Content, Item, Record
 
 Reader = Callable[[Path, Place, Card, View], list[Record]]
@@ -19,10 +19,16 @@ READERS: Mapping[str, Reader] = {
     "arrays": arrays.records,
     "files": files.records,
     "table": table.records,
+    "coco": coco.records,
+    "voc": voc.records,
+    "torchgeo": torchgeo.records,
+    "geobench": geobench.records,
 }
 """By the name that cards use."""
 
 OPENERS: Mapping[str, Callable[[Item], Content]] = {
     "arrays": arrays.open_item,
+    "torchgeo": torchgeo.open_item,
+    "geobench": geobench.open_item,
 }
 """How items are opened, for readers whose samples are no files of their own."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from geolangbind.captions import Caption
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers.options import check_options, text_option, texts_option
+from geolangbind.sources.readers.options import check_options, mask_options, text_option, texts_option
 from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
 
-_OPTIONS = ("place", "class", "splits", "mask", "mask_colors", "caption", "channels", "stack")
+_OPTIONS = ("place", "class", "splits", "mask", "mask_colors", "mask_values", "caption", "channels", "stack")
 
 
 def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
@@ -24,7 +24,8 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
         class: the class of all files, for a source with one.
         splits: by split a list of texts, or a file with one a line: ids, file names with or without ending, paths, folder names.
         mask: pattern of the file with a class number per pixel.
-        mask_colors: class number by colour, `{1: [255, 0, 0]}`, where that file is a coloured picture.
+        mask_colors: colour by class number, `{1: [255, 0, 0]}`, where that file is a coloured picture.
+        mask_values: stored numbers by class number, `{1: [111, 112]}`, where the stored ones are codes; others become 0.
         caption: pattern of a file with one caption a line.
         channels: names of all stored channels, where the files do not name them; the view's bands are picked from these.
         stack: patterns of further files whose channels follow.
@@ -35,7 +36,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
     """
     check_options(place, _OPTIONS)
     identity, one_class, mask, caption = (text_option(place, name) for name in ("place", "class", "mask", "caption"))
-    channels, stack, colors = texts_option(place, "channels"), texts_option(place, "stack"), _colors(place)
+    channels, stack, classes = texts_option(place, "channels"), texts_option(place, "stack"), mask_options(place)
     found: list[Record] = []
     lists: Splits | None = None
     for path, said in find(root, place.spec):
@@ -53,7 +54,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
                 classes=() if label is None else (label,),
                 captions=() if caption is None else _captions(fill(root, caption, said)),
                 mask=None if mask is None else fill(root, mask, said),
-                mask_colors=colors,
+                **classes,
                 channels=channels,
                 stack=tuple(fill(root, pattern, said) for pattern in stack),
             )
@@ -102,17 +103,6 @@ def _stems(lists: Mapping[str, list[str]]) -> dict[str, str]:
         for line in lines:
             found.setdefault(Path(line.strip()).stem, set()).add(split)
     return {stem: splits.pop() for stem, splits in found.items() if stem and len(splits) == 1}
-
-
-def _colors(place: Place) -> tuple[tuple[int, tuple[int, int, int]], ...]:
-    told = place.options.get("mask_colors", {})
-    try:
-        colors = tuple((int(value), (int(color[0]), int(color[1]), int(color[2]))) for value, color in told.items() if len(color) == 3)
-    except (AttributeError, TypeError, ValueError):
-        colors = ()
-    if len(colors) != len(told):
-        raise SettingsError(f"{place.reader}: mask_colors map a class number to [red, green, blue], got '{told}'")
-    return colors
 
 
 def _captions(path: Path) -> tuple[Caption, ...]:

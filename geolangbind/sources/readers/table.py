@@ -15,15 +15,15 @@ from typing import Any
 from geolangbind.captions import Caption, merge
 from geolangbind.errors import DataError
 from geolangbind.sources.card import Card, Place, View
-from geolangbind.sources.readers.options import check_options, mapping_option, text_option, texts_option
+from geolangbind.sources.readers.options import check_options, mapping_option, mask_options, text_option, texts_option
 from geolangbind.sources.readers.patterns import fill, find, split_name
 from geolangbind.sources.record import Record
 
 Row = Mapping[str, Any]
 
 _OPTIONS = (
-    "image", "items", "columns", "delimiter", "quoting", "place", "captions", "class", "class_names", "split", "tags", "mask", "stack",
-    "where",
+    "image", "items", "columns", "delimiter", "quoting", "place", "captions", "class", "class_names", "split", "tags",
+    "mask", "mask_colors", "mask_values", "stack", "where",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def records(root: Path, place: Place, card: Card, view: View) -> list[Record]:
         class_names: file with a class name a line, for tables whose class is a line's number, from 0.
         split: field of the split; else the table's own `{split}`.
         tags: field of a mapping or of a text `key=value; key=value`.
-        mask: pattern of the mask's path.
+        mask: pattern of the mask's path; `mask_colors` and `mask_values` as in `files`.
         stack: patterns of further files whose channels follow those of the image.
         quoting: `none` for tables whose quotation marks are letters.
         where: fields with the text they must have, to read some rows only.
@@ -84,6 +84,7 @@ def _record(root: Path, place: Place, row: Row, table: str, names: Sequence[str]
         mask=None if mask is None else fill(root, mask, values),
         stack=tuple(fill(root, pattern, values) for pattern in texts_option(place, "stack")),
         tags=_tags(_pick(row, tags)) if tags else {},
+        **mask_options(place),
     )
 
 
