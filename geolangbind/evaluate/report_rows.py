@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from geolangbind.errors import DataError
+from geolangbind.evaluate.published import published_rows
 from geolangbind.evaluate.results import DETAILS, RESULTS, ResultRow, read_rows
 
 
 def newest_rows(folders: Iterable[Path]) -> list[ResultRow]:
     """Read the results of each folder: of rows that differ in nothing but weights, prompts, value and date, the newest.
+
+    What publications state about the same suites stands behind.
 
     Raises:
         DataError: a folder has no results, or a line is no result row.
@@ -22,12 +25,15 @@ def newest_rows(folders: Iterable[Path]) -> list[ResultRow]:
         if not (rows := read_rows(folder / RESULTS)):
             raise DataError(f"{folder} has no results in {RESULTS}; run `geolangbind-evaluate model=MODEL out={folder}` first")
         for row in rows:
-            kind = (
-                row.published, row.model, row.suite, row.dataset, row.revision, row.task, row.modality, row.bands, row.metric, row.settings,
-            )  # fmt: skip
-            if kind not in newest or newest[kind].date <= row.date:
-                newest[kind] = row
+            if newest.get(_kind(row), row).date <= row.date:
+                newest[_kind(row)] = row
+    for row in [row for suite in {row.suite for row in newest.values()} for row in published_rows(suite)]:
+        newest.setdefault(_kind(row), row)
     return list(newest.values())
+
+
+def _kind(row: ResultRow) -> tuple[object, ...]:
+    return row.published, row.model, row.suite, row.dataset, row.revision, row.task, row.modality, row.bands, row.metric, row.settings
 
 
 def read_details(folders: Iterable[Path], row: ResultRow) -> dict[str, Any]:

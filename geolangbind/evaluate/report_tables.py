@@ -116,7 +116,8 @@ def _table(rows: Sequence[ResultRow], names: Mapping[tuple[str, bool], str], ave
     means = {Column(name, "", average=True): datasets for name, datasets in averages.items()}
     for cells in by_model.values():
         cells.update({column: cell for column, datasets in means.items() if (cell := _average(cells, datasets))})
-    told = {column: _facts(column, rows, means) for column in (*columns, *means)}
+    drawn = [*columns, *(column for column in means if any(column in cells for cells in by_model.values()))]
+    told = {column: _facts(column, rows, means) for column in drawn}
     lines = [Line(names[key], key[1], tuple(cells.get(column) for column in told)) for key, cells in by_model.items()]
     if is_share(first.metric):
         lines = _mark_best(lines)
@@ -182,6 +183,8 @@ def short_name(dataset: str) -> str:
 
 def column_title(column: Column, table: Table) -> str:
     """Dataset and modality; with what tells columns apart that are of one dataset and modality: bands, or the hash of settings or data."""
+    if column.average:
+        return column.dataset.replace("_", " ")
     alike = [other.variant for other in table.columns if (other.dataset, other.modality) == (column.dataset, column.modality)]
     told = [values[0] for values in zip(column.variant, *alike, strict=False) if len(set(values)) > 1]
     return " ".join(filter(None, [short_name(column.dataset), column.modality.upper(), *(_brief(text) for text in told)]))

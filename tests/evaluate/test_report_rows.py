@@ -33,6 +33,13 @@ def test_rows_of_before_there_were_tasks_can_be_read(tmp_path, row):
     assert newest_rows([tmp_path]) == [row()]
 
 
+def test_published_rows_of_a_suite_stand_beside_the_measured_ones(tmp_path, row):
+    append_rows(tmp_path / "results.jsonl", [row(suite="geolangbind_23", dataset="aid", modality="rgb")])
+    first, *others = newest_rows([tmp_path])
+    assert not first.published and others and all(each.published and each.source for each in others)
+    assert {each.value for each in others if each.model == "GeoLangBind-B-224" and each.dataset == "aid"} == {0.776}
+
+
 def test_a_folder_without_results_says_what_to_run(tmp_path):
     with pytest.raises(DataError, match=r"has no results in results\.jsonl; run `geolangbind-evaluate"):
         newest_rows([tmp_path])

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from geolangbind.evaluate.pictures.album import plain
 from geolangbind.evaluate.report_tables import Line, Table, column_title, short_title
 
-_WRAP = 28  # letters of a model's name in one line
-_MOST = 14  # columns whose values can be read at 1000 pixels
+_NARROW, _WRAP = 12, 40  # letters of a data set's and of a model's name in one line
+_MOST = 15  # columns whose values can be read at 1000 pixels
 
 
 def above_chance(value: float, chance: float | None) -> float:
@@ -29,7 +29,7 @@ def draw_matrix(tables: Sequence[Table]) -> Figure:
     """Draw tables of shares, one panel each. Values are percent, colours are `above_chance`, published rows are marked."""
     heights = [len(table.lines) + 2.2 for table in tables]
     widest = min(_MOST, max(len(table.columns) for table in tables))
-    figure = Figure(figsize=(max(6.5, 0.95 * widest + 3), 0.36 * sum(heights) + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(6.5, 0.9 * widest + 3.5), 0.36 * sum(heights) + 0.9), layout="constrained")
     panels = figure.subplots(len(tables), 1, squeeze=False, height_ratios=heights)[:, 0]
     scale = ScalarMappable(Normalize(0, 1), "viridis")
     for axes, table in zip(panels, tables, strict=True):
@@ -48,7 +48,7 @@ def _draw_panel(axes: Any, table: Table, scale: ScalarMappable) -> None:  # noqa
                 colour = "white" if shades[row, place] < 0.55 else "black"
                 axes.text(place, row, f"{100 * cell.value:.1f}", ha="center", va="center", fontsize=11, color=colour)
     axes.imshow(shades, cmap=scale.cmap, norm=scale.norm, aspect="auto")
-    axes.set_xticks(range(len(columns)), [plain(column_title(column, table)).replace(" ", "\n", 1) for column in columns])
+    axes.set_xticks(range(len(columns)), [textwrap.fill(plain(column_title(column, table)), _NARROW) for column in columns])
     axes.set_yticks(range(len(table.lines)), [_label(line) for line in table.lines])
     axes.tick_params(length=0, labelsize=10)
     axes.set_title(short_title(table), fontsize=11, loc="left")
