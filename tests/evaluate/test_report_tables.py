@@ -78,9 +78,10 @@ def test_averages_both_ways_and_their_interval(row, published):
     names = list(columns)
     theirs = [published(value / 100, dataset=name) for name, value in columns.items()]
     ours = [row(0.5, dataset=name, low=0.4, high=0.7) for name in names[1:]]
-    (table,) = make_tables([*theirs, *ours], {"planet": {"out of domain": names[1:], "all": names}})
+    (table,) = make_tables([*theirs, *ours], {"planet": {"out_of_domain": names[1:], "all": names, "never": ["gone"]}})
     by_title = {column_title(column, table): number for number, column in enumerate(table.columns)}
     clip, own = ([line.cells[by_title[name]] for name in ("out of domain", "all")] for line in table.lines)
+    assert "never" not in by_title
     assert [round(100 * cell.value, 2) for cell in clip] == [58.34, 59.85]
     assert [cell.low for cell in clip] == [None, None]
     assert own[1] is None, "one of the eight was not measured"

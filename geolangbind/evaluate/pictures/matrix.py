@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geolangbind.evaluate.pictures.album import plain
 from geolangbind.evaluate.report_tables import Line, Table, column_title, short_title
 
-_NARROW, _WRAP = 12, 40  # letters of a data set's and of a model's name in one line
+_NARROW, _WRAP = 11, 40  # letters of a data set's and of a model's name in one line
 _MOST = 15  # columns whose values can be read at 1000 pixels
 
 
@@ -29,7 +29,7 @@ def draw_matrix(tables: Sequence[Table]) -> Figure:
     """Draw tables of shares, one panel each. Values are percent, colours are `above_chance`, published rows are marked."""
     heights = [len(table.lines) + 2.2 for table in tables]
     widest = min(_MOST, max(len(table.columns) for table in tables))
-    figure = Figure(figsize=(max(6.5, 0.9 * widest + 3.5), 0.36 * sum(heights) + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(6.5, 0.8 * widest + 3.3), 0.36 * sum(heights) + 0.9), layout="constrained")
     panels = figure.subplots(len(tables), 1, squeeze=False, height_ratios=heights)[:, 0]
     scale = ScalarMappable(Normalize(0, 1), "viridis")
     for axes, table in zip(panels, tables, strict=True):

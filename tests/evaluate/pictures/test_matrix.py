@@ -22,7 +22,7 @@ def test_cells_show_percent_colours_run_from_chance_and_published_rows_are_marke
     assert [text.get_text() for text in axes.texts] == ["75.0", "50.0", "62.5"]
     assert axes.images[0].get_array().filled(-9).tolist() == [[0.5, 0.5], [0.25, -9]]
     assert [(label.get_text(), label.get_style()) for label in axes.get_yticklabels()] == [("a", "normal"), ("CLIP (published)", "italic")]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["easy\nMSI", "hard\nMSI"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["easy MSI", "hard MSI"]
     assert to_hex(axes.images[0].cmap(0.0)) == "#440154"  # viridis
 
 
