@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geolangbind.evaluate.pictures.album import plain
 from geolangbind.evaluate.report_tables import Line, Table, column_title, short_title
 
-_NARROW, _WRAP = 11, 40  # letters of a data set's and of a model's name in one line
+_NARROW, _WRAP = 10, 40  # letters of a data set's and of a model's name in one line
 _MOST = 15  # columns whose values can be read at 1000 pixels
 
 
@@ -51,6 +51,7 @@ def _draw_panel(axes: Any, table: Table, scale: ScalarMappable) -> None:  # noqa
     axes.set_xticks(range(len(columns)), [textwrap.fill(plain(column_title(column, table)), _NARROW) for column in columns])
     axes.set_yticks(range(len(table.lines)), [_label(line) for line in table.lines])
     axes.tick_params(length=0, labelsize=10)
+    axes.tick_params(axis="x", labelsize=9)
     axes.set_title(short_title(table), fontsize=11, loc="left")
     for label, line in zip(axes.get_yticklabels(), table.lines, strict=True):
         label.set_style("italic" if line.published else "normal")
