@@ -28,7 +28,7 @@ def draw_results(out: Path, rows: Sequence[ResultRow], tables: Sequence[Table], 
     forget(out, PREFIX)
     if main := _main_tables(tables):
         caption = (
-            "Values in percent. The colour runs from chance (from 0, where chance is not known) to a perfect score, so that tasks of few and "
+            "Values in percent. The colour runs from chance (from 0, where chance is unknown) to a perfect score, so that tasks of few and "
             "of many classes can be compared."
         )
         if any(line.published for table in main for line in table.lines):
