@@ -13,10 +13,10 @@ import torch
 
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet
+from geolangbind.evaluate.pictures.heatmap import readable_view
 from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.planet.groups import MODALITIES
-from geolangbind.views import rgb_view
 from geolangbind.weights.load import load
 
 mpl.use("Agg")
@@ -96,13 +96,11 @@ def plot_pictures(path: Path, model_folder: Path, data: Path, per_modality: int 
             model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
             @ class_vectors(model, classes, modality).T
         )
-        views = rgb_view(batch.image, batch.channels, batch.valid).permute(0, 2, 3, 1).numpy()
-        if modality == "dem":
-            views = views[..., 2]  # the hillshade alone: what people know elevation by
+        views = readable_view(batch)
         for row in range(per_modality):
             guess, truth = list(classes)[int(scores[row].argmax())], batch.labels["scene_class"][row]
             axes = panels[row][column]
-            axes.imshow(views[row], cmap="gray", interpolation="nearest")
+            axes.imshow(views[row], interpolation="nearest")
             told = f"“{phrases[guess]}”" + ("" if guess == truth else f"\ntrue: {phrases[truth]}")
             axes.set_title(
                 f"{modality.upper()}: {told}" if row == 0 else told, fontsize=8, color="#009E73" if guess == truth else "#D55E00"

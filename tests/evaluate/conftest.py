@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from geolangbind.data.shards import ShardSet
 from geolangbind.data.write import write_index, write_shard
 from geolangbind.evaluate.prompts import prompts
+from geolangbind.evaluate.results import ResultRow
 from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
 from geolangbind.planet.groups import CLASSES, MODALITIES
@@ -17,6 +18,29 @@ from geolangbind.planet.language import class_phrases
 from geolangbind.planet.write import write_planet
 from geolangbind.sensors.channels import KINDS
 from geolangbind.statistics import KindStatistics, Statistics, transform_of
+
+
+@pytest.fixture(scope="session")
+def row():
+    """`row(value=0.5, ...)`: a result row, of model "runs/a" on "planet" unless told otherwise."""
+
+    def make(value=0.5, **told):
+        usual = {
+            "model": "runs/a", "model_sha256": "f" * 64, "suite": "planet", "dataset": "planet", "revision": "r" * 64,
+            "sensor": "sentinel-2-l2a", "bands": "B02 B03", "modality": "msi", "metric": "top1", "value": value, "n": 100, "chance": 0.1,
+            "low": value - 0.05, "high": value + 0.05, "prompts": "abc", "synthetic": False, "command": "geolangbind-evaluate",
+            "date": "2026-01-01T00:00:00+00:00",
+        }  # fmt: skip
+        return ResultRow(**usual | told)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published(row):
+    """`published(value, ...)`: a row copied from a paper."""
+    copied = {"model": "CLIP", "published": True, "source": "a paper", "revision": "", "n": 0, "chance": 0.0, "low": None, "high": None}
+    return lambda value, **told: row(value, **copied | told)
 
 
 @pytest.fixture(scope="session")
