@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geolangbind.data.shards import Stream
+from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
 from geolangbind.evaluate.embedder import Embedder, Patches
 from geolangbind.evaluate.heads import to_pixels
@@ -33,6 +33,14 @@ PLANET_COVER: dict[str, tuple[str, ...]] = {
 
 
 @torch.no_grad()
+def mask_phrases(shards: ShardSet) -> Mapping[str, Sequence[str]]:
+    """What to call the classes of masks: the words of the card that the shards were built from, or the planet's."""
+    if "planet_version" in shards.index.provenance:
+        return PLANET_COVER
+    listed = shards.index.provenance.get("classes", {}).values()
+    return {str(name): tuple(words) for classes in listed for name, words in classes.items()}
+
+
 def open_vocabulary(
     embedder: Embedder,
     streams: Sequence[Stream],

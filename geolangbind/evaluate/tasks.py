@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SettingsError
@@ -17,7 +17,11 @@ from geolangbind.evaluate.encoded import Encoded, encode_streams
 from geolangbind.evaluate.measure import Measure
 from geolangbind.evaluate.metrics import METRICS_VERSION
 from geolangbind.evaluate.multi_label import multi_label
+from geolangbind.evaluate.open_vocabulary import mask_phrases, open_vocabulary
+from geolangbind.evaluate.probes import few_shot, knn, linear_probe
 from geolangbind.evaluate.prompts import TEMPLATES, prompts_hash
+from geolangbind.evaluate.retrieval import cross_sensor, retrieval
+from geolangbind.evaluate.segmentation import HeadSettings, mask_classes, segmentation
 from geolangbind.evaluate.suite import Prompts, Task
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.sensors.records import nearest
@@ -95,7 +99,70 @@ def _multi_label(cell: Cell, label: str, prompts: Prompts = "card", threshold: f
     return multi_label(cell.embedder, cell.encoded, label_phrases(cell.shards, label), label, cell.templates(prompts), threshold)
 
 
-TASKS: dict[str, Callable[..., list[Measure]]] = {"zero_shot": _zero_shot, "multi_label": _multi_label}
+def _retrieval(cell: Cell, prefix: str = "", each_sentence_once: bool = False) -> list[Measure]:
+    return retrieval(cell.embedder, cell.encoded, prefix=prefix, each_sentence_once=each_sentence_once)
+
+
+def _cross_sensor(cell: Cell) -> list[Measure]:
+    """From the cell's modality to each of those that come after it, and back: so that every pair is measured once."""
+    order = list(cell.beside)
+    later = [cell.beside[other] for other in order[order.index(cell.modality) + 1 :]] if cell.modality in order else []
+    return [found for other in later for found in cross_sensor({cell.modality: cell.encoded, other.modality: other.encoded})]
+
+
+def _knn(cell: Cell, label: str, k: int = 20) -> list[Measure]:
+    return knn(cell.encoded, _bank(cell, "knn").encoded, label, k=k)
+
+
+def _linear_probe(cell: Cell, label: str) -> list[Measure]:
+    return linear_probe(cell.encoded, _bank(cell, "linear_probe").encoded, label)
+
+
+def _few_shot(cell: Cell, label: str, shots: Sequence[int] = (1, 2, 5, 10, 20), draws: int = 5) -> list[Measure]:
+    return few_shot(cell.encoded, _bank(cell, "few_shot").encoded, label, shots=tuple(shots), draws=draws)
+
+
+def _segmentation(
+    cell: Cell,
+    head: Literal["linear", "upernet"] = "linear",
+    width: int = 512,
+    steps: int = 1000,
+    batch_size: int = 16,
+    learning_rate: float | None = None,
+    device: str = "cpu",
+) -> list[Measure]:
+    settings = HeadSettings(head, width, steps, batch_size, learning_rate, device=device)
+    bank = _bank(cell, "segmentation")
+    return segmentation(cell.embedder, _whole(cell, "segmentation"), bank.streams, mask_classes(cell.shards), settings)
+
+
+def _open_vocabulary(cell: Cell) -> list[Measure]:
+    return open_vocabulary(cell.embedder, _whole(cell, "open_vocabulary"), mask_classes(cell.shards), phrases=mask_phrases(cell.shards))
+
+
+def _bank(cell: Cell, task: str) -> Cell:
+    if cell.bank is None:
+        raise SettingsError(f"task {task} learns from a training part; give the data set a `bank` in {cell.modality}")
+    return cell.bank
+
+
+def _whole(cell: Cell, task: str) -> Sequence[Stream]:
+    if cell.bands:
+        raise SettingsError(f"task {task} shows the model all bands; leave `bands` out, or put the task under a data set without them")
+    return cell.streams
+
+
+TASKS: dict[str, Callable[..., list[Measure]]] = {
+    "zero_shot": _zero_shot,
+    "multi_label": _multi_label,
+    "retrieval": _retrieval,
+    "cross_sensor": _cross_sensor,
+    "knn": _knn,
+    "linear_probe": _linear_probe,
+    "few_shot": _few_shot,
+    "segmentation": _segmentation,
+    "open_vocabulary": _open_vocabulary,
+}
 """By name, a function of a cell and the settings that a suite may give: a task that uses words has `label` and `prompts`."""
 
 
