@@ -104,10 +104,9 @@ def _retrieval(cell: Cell, prefix: str = "", each_sentence_once: bool = False) -
 
 
 def _cross_sensor(cell: Cell) -> list[Measure]:
-    """From the cell's modality to each of those that come after it, and back: so that every pair is measured once."""
-    order = list(cell.beside)
-    later = [cell.beside[other] for other in order[order.index(cell.modality) + 1 :]] if cell.modality in order else []
-    return [found for other in later for found in cross_sensor({cell.modality: cell.encoded, other.modality: other.encoded})]
+    """All pairs at once, in the first cell of a data set."""
+    first = next(iter(cell.beside.values()), cell)
+    return cross_sensor({other.modality: other.encoded for other in cell.beside.values()}) if cell is first else []
 
 
 def _knn(cell: Cell, label: str, k: int = 20) -> list[Measure]:
