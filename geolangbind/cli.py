@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from geolangbind import cli_datasets, cli_merge, cli_shards, cli_weights, commands
+from geolangbind.crashtest import cli as cli_crashtest
 from geolangbind.errors import GeoLangBindError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ cli_datasets.register(app)
 cli_shards.register(app)
 cli_weights.register(app)
 cli_merge.register(app)
+cli_crashtest.register(app)
 console = Console(highlight=False)
 warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 

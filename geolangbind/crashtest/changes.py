@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -180,7 +180,7 @@ def _kept(image: Tensor, batch: Batch) -> Tensor:
     return image if batch.valid is None else torch.where(batch.valid[:, None], image, 0.0)
 
 
-def _scaled(batch: Batch, factor: float) -> Sequence[float | None]:
+def _scaled(batch: Batch, factor: float) -> tuple[float | None, ...]:
     return tuple(None if gsd_m is None else gsd_m * factor for gsd_m in batch.gsd_m)
 
 

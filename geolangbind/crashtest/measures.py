@@ -87,7 +87,9 @@ def same_place(look: Look) -> list[Measure]:
         details: dict[str, Any] = {"pair": f"{a}{_TO}{b}", "ideal": 1.0}
         if (a, b) in margins:
             details["margin"] = interval(margins[a, b])
-        found.append(Measure(TASK, "same_place_auc_pair", modality, value, len(look.stacks.places), 0.5, low, high, sensors, details=details))
+        found.append(
+            Measure(TASK, "same_place_auc_pair", modality, value, len(look.stacks.places), 0.5, low, high, sensors, details=details)
+        )
     return found
 
 

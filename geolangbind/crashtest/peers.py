@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from geolangbind.checkpoint import file_sha256, mismatch_table
@@ -57,7 +58,9 @@ class Peer:
         Raises:
             SettingsError: always.
         """
-        raise SettingsError(f"{self.name} takes part in the crash test with its image tower only; {len(sentences)} sentences cannot be read")
+        raise SettingsError(
+            f"{self.name} takes part in the crash test with its image tower only; {len(sentences)} sentences cannot be read"
+        )
 
     def patches(self, batch: Batch) -> Patches:
         """See `Embedder`: the crash test looks at no patches.
@@ -107,9 +110,12 @@ def _open_clip(name: str, weights: str) -> Peer:
         kinds, wavelengths = batch.channels.kinds or (), batch.channels.wavelengths_um
         light = [wavelength for kind, wavelength in zip(kinds, wavelengths, strict=True) if kind.startswith(("reflectance", "display"))]
         if any(min((abs(wavelength - wanted) for wavelength in light), default=1.0) > _NEAR_UM for wanted in RGB_UM):
-            raise SensorError(f"open_clip:{name} cannot see {batch.sensor}: it takes red, green and blue light, got {', '.join(batch.bands[:8])}")
+            raise SensorError(
+                f"open_clip:{name} cannot see {batch.sensor}: it takes red, green and blue light, got {', '.join(batch.bands[:8])}"
+            )
         view = F.interpolate(rgb_view(batch.image, batch.channels, batch.valid), size, mode="bicubic", antialias=True).clamp(0, 1)
-        return model.encode_image((view - mean) / std)
+        vectors: Tensor = model.encode_image((view - mean) / std)
+        return vectors
 
     assumed = "reflectance 0 to 0.3 is shown as black to white; no-data masks are not read"
     return Peer(_called("open_clip", name, weights), _identity("open_clip", name, weights), forward, assumed)
@@ -128,12 +134,13 @@ def _dofa(name: str, size: str, weights: str) -> Peer:
             raise SensorError(f"torchgeo:{name} cannot see {batch.sensor}: it knows channels by wavelength, and {batch.bands[0]} has none")
         image, _ = statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
         view = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-        return model(view, [wavelength or _RADAR_WAVELENGTH for wavelength, _ in _waves(batch)])
+        vectors: Tensor = model(view, [wavelength or _RADAR_WAVELENGTH for wavelength, _ in _waves(batch)])
+        return vectors
 
     assumed = (
-        "the scale of its inputs is not published with the weights: reflectance 0 to 0.3 and backscatter -25 to 0 dB (cross-polarised -32 "
-        f"to -7) become -1 to 1, other units are refused; C-band radar is given as wavelength {_RADAR_WAVELENGTH}, its frequency in GHz, as "
-        "the authors' examples do; no-data masks are not read"
+        "the scale of its inputs is not published with the weights: reflectance 0 to 0.3 and backscatter -25 to 0 dB (cross-polarised "
+        "-32 to -7) become -1 to 1, other units are refused; C-band radar is given as wavelength "
+        f"{_RADAR_WAVELENGTH}, its frequency in GHz, as the authors' examples do; no-data masks are not read"
     )
     return Peer(_called("torchgeo", name, weights), _identity("torchgeo", name, weights), forward, assumed)
 
@@ -148,8 +155,11 @@ def _resnet(name: str, depth: str, weights: str) -> Peer:
     def forward(batch: Batch) -> Tensor:
         places = {band: number for number, band in enumerate(batch.bands)}
         if missing := [band for band in _RESNET_BANDS if band not in places]:
-            raise SensorError(f"torchgeo:{name} cannot see {batch.sensor}: it wants the 13 bands of Sentinel-2 L1C, {', '.join(missing)} missing")
-        return model(batch.image[:, [places[band] for band in _RESNET_BANDS]])
+            raise SensorError(
+                f"torchgeo:{name} cannot see {batch.sensor}: it wants the 13 bands of Sentinel-2 L1C and lacks {', '.join(missing[:3])}{', ...' * (len(missing) > 3)}"
+            )
+        vectors: Tensor = model(batch.image[:, [places[band] for band in _RESNET_BANDS]])
+        return vectors
 
     return Peer(
         _called("torchgeo", name, weights), _identity("torchgeo", name, weights), forward,
@@ -176,13 +186,13 @@ def _waves(batch: Batch) -> list[tuple[float, float]]:
     return list(zip(channels.wavelengths_um, channels.frequencies_ghz or (0.0,) * len(channels), strict=True))
 
 
-def _random(build: Callable[[], nn.Module]) -> nn.Module:
+def _random(build: Callable[[], Any]) -> Any:  # noqa: ANN401 - both libraries are untyped
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         return build().eval().requires_grad_(False)
 
 
-def _filled(model: nn.Module, name: str, weights: str) -> nn.Module:
+def _filled(model: Any, name: str, weights: str) -> Any:  # noqa: ANN401
     if not weights:
         return model
     if not Path(weights).is_file():

@@ -117,9 +117,7 @@ COLLECTIONS: dict[str, Collection] = {
         "eurosat",
         "ms/*/*.tif",
         {
-            "Sentinel-2 L1C": RealView(
-                "ms/{class}/{id}.tif", {"sensor": "sentinel-2-l1c", "offset": 0.0, "bands": list(_S2_L1C_B8A_LAST)}
-            ),
+            "Sentinel-2 L1C": RealView("ms/{class}/{id}.tif", {"sensor": "sentinel-2-l1c", "offset": 0.0, "bands": list(_S2_L1C_B8A_LAST)}),
             "Sentinel-2 picture": RealView("rgb/{class}/{id}.jpg", {"sensor": "sentinel-2-tci"}),
         },
     ),

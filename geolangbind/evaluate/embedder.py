@@ -34,15 +34,15 @@ class Patches:
 
 
 class Embedder(Protocol):
-    """A frozen model that turns batches and sentences into unit vectors of one space.
+    """A frozen model that turns batches and sentences into unit vectors of one space."""
 
-    Attributes:
-        name: as people call it.
-        sha256: identity of the weights and of everything else that changes a vector.
-    """
+    @property
+    def name(self) -> str:
+        """As people call it."""
 
-    name: str
-    sha256: str
+    @property
+    def sha256(self) -> str:
+        """Identity of the weights and of everything else that changes a vector."""
 
     def images(self, batch: Batch) -> Tensor:
         """Return (B, D) float32 unit vectors on the CPU.
