@@ -29,6 +29,7 @@ th, td { text-align: left; padding: .3em .6em; border-bottom: 1px solid #ddd; ve
 .small { color: #555; font-size: .88em; } img { max-width: 100%; }
 td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
+_UNSEEN = "cannot see these sensors"
 _HOW_TO_READ = (
     "Bars run from chance (empty) to ideal (full), the line on a bar is the 95 % interval (bootstrap over places). Drift is how far a "
     "vector moves, as a share of the mean distance between two places: 0 is ideal, 1 is as far as another place. "
@@ -138,18 +139,15 @@ def model_markdown(tests: Sequence[CrashTest], note: str) -> str:
 
 
 def index_markdown(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, str]) -> str:
-    """The table across models as Markdown."""
-    lines = ["# Crash test", "", _HOW_TO_READ, ""]
+    """The table across models as Markdown: a row per score, a column per model."""
+    lines = ["# Crash test: the same place through any sensor", "", _HOW_TO_READ, ""]
     for found in _by_stacks(tests).values():
-        titles = _titles(found)
-        lines += [f"## {_heading(found[0])}", "", f"{found[0].stacks.about}.", ""]
-        lines += [f"| {' | '.join(['model', *titles.values()])} |", "| --- " * (len(titles) + 1) + "|"]
-        for test in found:
-            cells = [_short(test, metric) for metric in titles]
-            lines.append(f"| [{_cell(test.model)}]({slug(test.model)}.md) | {' | '.join(cells)} |")
-        lines += [f"| {_cell(model)} | cannot be opened: {_cell(why)} |" for model, why in failed.items()]
+        models = " | ".join(f"[{_cell(test.model)}]({slug(test.model)}.md)" for test in found)
+        lines += [f"## {_heading(found[0])}", "", f"{found[0].stacks.about}.", "", f"| score | {models} |"]
+        lines.append("| --- " * (len(found) + 1) + "|")
+        lines += [f"| {title} | {' | '.join(_short(test, metric) for test in found)} |" for metric, title in _titles(found).items()]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"- {_cell(model)} could not be opened: {_cell(why)}" for model, why in failed.items())]) + "\n"
 
 
 def index_html(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, str]) -> str:
@@ -203,14 +201,14 @@ def _short(test: CrashTest, metric: str) -> str:
     for measure in scores(test):
         if measure.metric == metric:
             return f"{level(reached(measure))[2]} {_value(measure)}"
-    return "cannot see this sensor"
+    return _UNSEEN
 
 
 def _bar(test: CrashTest, metric: str) -> str:
     for measure in scores(test):
         if measure.metric == metric:
             return _bar_of(measure) + f"<span class=small>{_value(measure)}</span>"
-    return "<span class=small>cannot see this sensor</span>"
+    return f"<span class=small>{_UNSEEN}</span>"
 
 
 def _bar_of(measure: Measure) -> str:

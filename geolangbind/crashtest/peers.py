@@ -155,9 +155,8 @@ def _resnet(name: str, depth: str, weights: str) -> Peer:
     def forward(batch: Batch) -> Tensor:
         places = {band: number for number, band in enumerate(batch.bands)}
         if missing := [band for band in _RESNET_BANDS if band not in places]:
-            raise SensorError(
-                f"torchgeo:{name} cannot see {batch.sensor}: it wants the 13 bands of Sentinel-2 L1C and lacks {', '.join(missing[:3])}{', ...' * (len(missing) > 3)}"
-            )
+            lacks = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+            raise SensorError(f"torchgeo:{name} cannot see {batch.sensor}: it wants the 13 bands of Sentinel-2 L1C, and {lacks} lack")
         vectors: Tensor = model(batch.image[:, [places[band] for band in _RESNET_BANDS]])
         return vectors
 

@@ -21,8 +21,8 @@ def picture(test: CrashTest) -> bytes:
     count = len(test.stacks.views)
     strip_rows = -(-count // _COLUMNS)
     side = 2.2 + 0.42 * count
-    figure = Figure(figsize=(11, side + 1.9 * strip_rows), layout="constrained")
-    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[side, 1.9 * strip_rows])
+    figure = Figure(figsize=(max(6.5, 2.6 + 0.62 * count), side + 2.1 * strip_rows), layout="constrained")
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[side, 2.1 * strip_rows])
     _matrix(parts[0, 0], test)
     _strip(parts[1, 0], test, strip_rows)
     buffer = io.BytesIO()
@@ -42,9 +42,7 @@ def _matrix(figure: Any, test: CrashTest) -> None:  # noqa: ANN401 - matplotlib 
     labels = [f"{name} *" if name in test.stacks.unseen else name for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), labels, fontsize=8)
-    axes.set_title(
-        "How often is a place seen by the row's sensor nearer to itself\nthan to another place, both seen by the column's?", fontsize=10
-    )
+    axes.set_title("Same place against other places (AUC)\nrow: one sensor, column: the other", fontsize=9)
     bar = figure.colorbar(shown, ax=axes, shrink=0.7, extend="min")
     bar.set_label("0.5 chance, 1 always", fontsize=8)
     if test.stacks.unseen:
@@ -63,4 +61,4 @@ def _strip(figure: Any, test: CrashTest, strip_rows: int) -> None:  # noqa: ANN4
         axes.imshow(view, interpolation="nearest")
         told = "cannot see this" if np.isnan(similarity) else "first" if name == first else f"{similarity:.2f}"
         axes.set_title(f"{name}\n{told}", fontsize=8)
-    figure.suptitle(f"Place {test.stacks.places[0]} through every sensor: cosine similarity to {first or 'none'}", fontsize=10)
+    figure.suptitle(f"One place through every sensor\n{test.stacks.places[0]}, cosine similarity to {first or 'none'}", fontsize=9)
