@@ -91,6 +91,7 @@ def test_the_baseline_takes_its_thirteen_bands_in_any_order_and_no_others(views)
 
 def test_open_clip_sees_red_green_and_blue_light_only(tiny_clip, views):
     import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
 
     model = open_embedder("open_clip:RN50")
     assert model.name == "open_clip:RN50 (random weights)"
@@ -101,7 +102,7 @@ def test_open_clip_sees_red_green_and_blue_light_only(tiny_clip, views):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         own = open_clip.create_model("RN50", None).eval()
-    transform = open_clip.image_transform_v2(open_clip.PreprocessCfg(**open_clip.get_model_preprocess_cfg(own)), is_train=False)
+    transform = image_transform_v2(PreprocessCfg(**open_clip.get_model_preprocess_cfg(own)), is_train=False)
     from torchvision.transforms.functional import to_pil_image
 
     pictures = torch.stack([transform(to_pil_image(view)) for view in rgb_view(batch.image, batch.channels)])
