@@ -78,7 +78,7 @@ def same_place(look: Look) -> list[Measure]:
                  _named(aucs, usual), 0.5, 1.0),
         *_pooled(look, "same_place_margin", "Margin of the same place", "cosine similarity of the same place less that of other places",
                  _named(margins, usual), 0.0, 1.0),
-        *_pooled(look, "unseen_auc", "Same place, unseen sensor", "as above, from a rarer sensor to the nearest of the usual ones",
+        *_pooled(look, "unseen_auc", "Same place, unseen sensor", "the same from a rarer sensor to the nearest of the usual ones",
                  _named(aucs, new), 0.5, 1.0),
     ]  # fmt: skip
     for (a, b), auc in aucs.items():

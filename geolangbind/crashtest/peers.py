@@ -140,7 +140,8 @@ def _dofa(name: str, size: str, weights: str) -> Peer:
     assumed = (
         "the scale of its inputs is not published with the weights: reflectance 0 to 0.3 and backscatter -25 to 0 dB (cross-polarised "
         "-32 to -7) become -1 to 1, other units are refused; C-band radar is given as wavelength "
-        f"{_RADAR_WAVELENGTH}, its frequency in GHz, as the authors' examples do; no-data masks are not read"
+        f"{_RADAR_WAVELENGTH}, its frequency in GHz, as the authors' examples do; images are resized to {side} px; no-data masks are "
+        "not read"
     )
     return Peer(_called("torchgeo", name, weights), _identity("torchgeo", name, weights), forward, assumed)
 

@@ -26,7 +26,6 @@ class CrashTest:
         measures: one per score, then one per ordered pair of views (`same_place_auc_pair`).
         refused: why the model cannot see a view, by the view's name.
         auc: (V, V) same-place AUC from row to column, in the order of `stacks.views`; NaN where a view is refused.
-        similarity: (V, V) mean cosine of the same place in two views, likewise.
         strip: (V,) cosine of the first place in each view to that in the first view that is seen, likewise.
     """
 
@@ -36,7 +35,6 @@ class CrashTest:
     measures: tuple[Measure, ...]
     refused: Mapping[str, str]
     auc: Numbers
-    similarity: Numbers
     strip: Numbers
 
 
@@ -67,11 +65,9 @@ def crash_test(embedder: Embedder, stacks: StackSet, seed: int = 0, tick: Callab
     found += [*swap_noticed(look), *other_date(look)]
     found.sort(key=lambda measure: measure.metric == "same_place_auc_pair")  # stable: pairs to the end
     tick()
-    auc = _table(look, lambda a, b: float(same_place_auc(look.seen[a], look.seen[b], look.weights[:1])[0]))
-    similarity = _table(look, lambda a, b: float((look.seen[a] * look.seen[b]).sum(1).mean()))
     first = next(iter(look.seen.values()), None)
     strip = [float(look.seen[name][0] @ first[0]) if name in look.seen and first is not None else np.nan for name in stacks.views]
-    return CrashTest(embedder.name, embedder.sha256, stacks, tuple(found), look.refused, auc, similarity, np.array(strip))
+    return CrashTest(embedder.name, embedder.sha256, stacks, tuple(found), look.refused, _aucs(look), np.array(strip))
 
 
 def steps(stacks: StackSet) -> int:
@@ -79,6 +75,8 @@ def steps(stacks: StackSet) -> int:
     return len(stacks.views) + len(CHANGES) + 1
 
 
-def _table(look: Look, value: Callable[[str, str], float]) -> Numbers:
+def _aucs(look: Look) -> Numbers:
+    """The matrix of all views, unseen ones too."""
+    seen, once = look.seen, look.weights[:1]
     names = list(look.stacks.views)
-    return np.array([[value(a, b) if a in look.seen and b in look.seen else np.nan for b in names] for a in names])
+    return np.array([[same_place_auc(seen[a], seen[b], once)[0] if a in seen and b in seen else np.nan for b in names] for a in names])
