@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from geolangbind.checkpoint import file_sha256, mismatch_table
 from geolangbind.data.batch import Batch
-from geolangbind.errors import CheckpointError, SensorError, SettingsError
+from geolangbind.errors import CheckpointError, SensorError, SettingsError, UnitError
 from geolangbind.evaluate.embedder import Embedder, Ours, Patches
 from geolangbind.sensors.channels import RGB_UM
 from geolangbind.views import rgb_view
@@ -132,6 +132,8 @@ def _dofa(name: str, size: str, weights: str) -> Peer:
     def forward(batch: Batch) -> Tensor:
         if any(wavelength == 0 and not frequency for wavelength, frequency in _waves(batch)):
             raise SensorError(f"torchgeo:{name} cannot see {batch.sensor}: it knows channels by wavelength, and {batch.bands[0]} has none")
+        if strange := set(batch.channels.kinds or ()) - set(statistics.kinds):
+            raise UnitError(f"torchgeo:{name} cannot see {batch.sensor}: no scale is known for {', '.join(sorted(strange))}")
         image, _ = statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
         view = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
         vectors: Tensor = model(view, [wavelength or _RADAR_WAVELENGTH for wavelength, _ in _waves(batch)])
