@@ -99,7 +99,7 @@ def _run(opened: dict[str, Embedder], real: Path | None, places: int, seed: int)
         sets = _stacks(bar, real, places, seed)
         tests: dict[str, list[CrashTest]] = {}
         for name, embedder in opened.items():
-            task = bar.add_task(name, total=sum(steps(stacks) for stacks in sets))
+            task = bar.add_task(escape(name), total=sum(steps(stacks) for stacks in sets))
             tests[name] = [crash_test(embedder, stacks, seed, tick=partial(bar.advance, task)) for stacks in sets]
     return tests
 
@@ -120,12 +120,9 @@ def _show(test: CrashTest) -> None:
     from geolangbind.crashtest.page import level, reached, scores
 
     kind = "synthetic" if test.stacks.synthetic else "real"
-    table = Table(
-        title=f"{test.model} on {test.stacks.name} ({kind}, {len(test.stacks.places)} places)", title_justify="left", caption_justify="left"
-    )
-    for heading in ("score", "chance to ideal", "value", "95 %"):
-        table.add_column(heading)
-    table.caption = "drift: 0 ideal, 1 as far as another place; the pages say what each score means"
+    title = f"{escape(test.model)} on {test.stacks.name} ({kind}, {len(test.stacks.places)} places)"
+    told = "drift: 0 ideal, 1 as far as another place; the pages say what each score means"
+    table = Table("score", "chance to ideal", "value", "95 %", title=title, caption=told, title_justify="left", caption_justify="left")
     for measure in scores(test):
         share = reached(measure)
         _, colour, sign = level(share)

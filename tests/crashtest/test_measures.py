@@ -142,3 +142,17 @@ def test_parts_change_nothing_and_ticks_are_counted(toy, stack, monkeypatch):
     monkeypatch.setattr("geolangbind.crashtest.measures._BATCH", 4)
     parts = crash_test(embedder, stack())
     assert [m.value for m in parts.measures] == pytest.approx([m.value for m in whole.measures], abs=1e-6)
+
+
+def test_the_adapter_of_the_documentation_runs(monkeypatch):
+    """docs/crash-test.md: an object with a name, an identity and one function."""
+    import re
+    from pathlib import Path
+
+    from geolangbind.crashtest import planet
+
+    monkeypatch.setattr(planet, "VIEWS", {name: planet.VIEWS[name] for name in ("Sentinel-2 L2A", "Sentinel-2 L1C", "EnMAP")})
+    text = (Path(__file__).resolve().parents[2] / "docs" / "crash-test.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1).replace("places=16", "places=4"), names)
+    assert set(names["test"].refused) == {"EnMAP"} and names["test"].model == "mean colour"
