@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from geolangbind import cli_datasets, cli_merge, cli_shards, cli_weights, commands
+from geolangbind import cli_datasets, cli_evaluate, cli_merge, cli_shards, cli_weights, commands
+from geolangbind.crashtest import cli as cli_crashtest
 from geolangbind.errors import GeoLangBindError
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ app = typer.Typer(
 sensors_app = typer.Typer(help="The sensors geolangbind knows, with bands, wavelengths and units.", no_args_is_help=False)
 app.add_typer(sensors_app, name="sensors")
 cli_datasets.register(app)
+cli_evaluate.register(app)
 cli_shards.register(app)
 cli_weights.register(app)
 cli_merge.register(app)
+cli_crashtest.register(app)
 console = Console(highlight=False)
 warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 

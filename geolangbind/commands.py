@@ -45,4 +45,5 @@ def _evaluate(config: dict[str, Any]) -> None:
     for line in found.missing:
         console.print(f"not measured: {line}", markup=False)
     kept = f"; {found.kept} of {len(rows)} were there already" if found.kept else ""
-    console.print(f"rows appended to {results_file(config)}{kept}")
+    file = results_file(config)
+    console.print(f"rows appended to {file}{kept}; report: {file.with_name('report.html')}")

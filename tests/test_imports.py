@@ -17,7 +17,7 @@ LAYERS = {
     "weights": 4, "sources": 4,
     "teachers": 5,
     "features": 6, "train": 6, "evaluate": 6,
-    "demo": 7, "study": 7, "sweep": 7, "commands": 7, "cli_weights": 7, "cli_merge": 7, "cli_shards": 7, "cli_datasets": 7,
+    "demo": 7, "study": 7, "sweep": 7, "crashtest": 7, "commands": 7, "cli_weights": 7, "cli_merge": 7, "cli_shards": 7, "cli_datasets": 7,
     "cli_evaluate": 7,
     "cli": 8,
 }  # fmt: skip

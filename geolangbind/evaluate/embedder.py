@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from geolangbind.checkpoint import file_sha256
 from geolangbind.data.batch import Batch
+from geolangbind.errors import UnitError
 from geolangbind.model import GeoLangBind
+from geolangbind.sensors.units import Unit
 from geolangbind.weights.load import load
 from geolangbind.weights.source import find_source
 
@@ -105,6 +107,8 @@ class Ours:
     @torch.no_grad()
     def images(self, batch: Batch) -> Tensor:
         """See `Embedder`."""
+        if batch.unit is Unit.DN:
+            raise UnitError(f"{batch.sensor}: digital numbers have no physical meaning; give their scale, offset and unit")
         return self.model.encode_physical(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid).float().cpu()
 
     @torch.no_grad()

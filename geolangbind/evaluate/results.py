@@ -134,18 +134,37 @@ def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) ->
 
 
 def render(rows: Sequence[ResultRow], title: str) -> Table:
-    """Rows as a terminal table; data set, task and metric are told where there are several."""
-    several = [name for name in ("dataset", "task", "metric") if len({getattr(row, name) for row in rows}) > 1]
-    named = ["modality"] if "dataset" in several else ["modality", "sensor"]
-    table = Table(title=title)
-    for column in (*several, *named):
+    """Rows as a terminal table: a line per data set, task and metric, a column per modality with its 95 % interval.
+
+    Figures between modalities are left to the report.
+    """
+    shown = [row for row in rows if "->" not in row.modality]
+    modalities = list(dict.fromkeys(row.modality for row in shown))
+    several = [name for name in ("dataset", "task") if len({getattr(row, name) for row in shown}) > 1]
+    table = Table(title=f"{title}; in %, with 95 % intervals", title_justify="left")
+    for column in (*several, "metric"):
         table.add_column(column, overflow="fold")
-    value = "value %" if "metric" in several or not rows else f"{rows[0].metric.replace('top1', 'top-1')} %"
-    for column in (value, "95 % interval", "chance %", "n"):
+    for column in (*modalities, "chance", "n"):
         table.add_column(column, justify="right")
-    for row in rows:
-        interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
-        chance = "" if row.chance is None else f"{100 * row.chance:.1f}"
-        told = [str(getattr(row, name)) for name in (*several, *named)]
-        table.add_row(*told, f"{100 * row.value:.1f}", interval, chance, str(row.n))
+    lines: dict[tuple[str, ...], dict[str, ResultRow]] = {}
+    for row in shown:
+        lines.setdefault((row.dataset, row.task, row.metric, row.settings), {})[row.modality] = row
+    for by_modality in lines.values():
+        first = next(iter(by_modality.values()))
+        cells = [_cell(by_modality.get(modality)) for modality in modalities]
+        table.add_row(*(str(getattr(first, name)) for name in several), first.metric, *cells, *_spans(list(by_modality.values())))
     return table
+
+
+def _cell(row: ResultRow | None) -> str:
+    if row is None:
+        return ""
+    interval = "" if row.low is None or row.high is None else f"\n{100 * row.low:.0f}-{100 * row.high:.0f}"
+    return f"{100 * row.value:.1f}{interval}"
+
+
+def _spans(rows: Sequence[ResultRow]) -> tuple[str, str]:
+    """Chance and number of trials, from the lowest to the highest where modalities differ."""
+    chances = sorted({f"{100 * row.chance:.1f}" for row in rows if row.chance is not None}, key=float)
+    counts = sorted({row.n for row in rows})
+    return "-".join(chances[:: max(1, len(chances) - 1)]), "-".join(str(count) for count in counts[:: max(1, len(counts) - 1)])

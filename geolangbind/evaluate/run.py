@@ -16,8 +16,10 @@ from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError, SensorError, UnitError
 from geolangbind.evaluate.datasets import NotThereError, open_source
 from geolangbind.evaluate.embedder import Embedder, Ours
+from geolangbind.evaluate.pictures.draw import draw_pictures
+from geolangbind.evaluate.report import write_report
 from geolangbind.evaluate.results import RESULTS, ResultRow, append_rows, read_rows, write_details
-from geolangbind.evaluate.suite import Dataset, Suite, Task, parse_suite
+from geolangbind.evaluate.suite import Dataset, Pictures, Suite, Task, parse_suite
 from geolangbind.evaluate.tasks import Cell, Inputs, check_task, inputs_of, measure
 from geolangbind.sensors.records import MODALITIES
 from geolangbind.weights.source import find_source
@@ -31,23 +33,39 @@ class Outcome:
         rows: of the suite on the model, in the suite's order; measured now or before.
         kept: how many of them were measured before.
         missing: what was not measured, one line each with the reason.
+        pictured: by modality, what the suite's pictures are drawn of.
     """
 
     rows: list[ResultRow] = field(default_factory=list)
     kept: int = 0
     missing: list[str] = field(default_factory=list)
+    pictured: dict[str, Cell] = field(default_factory=dict)
 
 
 def evaluate(config: Mapping[str, Any]) -> Outcome:
-    """Run a composed configuration: measure what is not in `out/results.jsonl` yet (by default in the model folder), and append it.
+    """Run a composed configuration: measure what `out/results.jsonl` (by default in the model folder) does not hold yet and append it.
+
+    Then draw what the suite wants to see, and write `report.html` and `report.md` beside the results.
 
     Raises:
         SettingsError: the suite cannot be meant.
         CheckpointError: there is no model, or it is damaged.
         DataError: nothing of the suite is there, or data is damaged.
     """
-    out = results_file(config).parent
-    return run_suite(Ours.open(str(config["model"])), parse_suite(config["suite"]), out, config["data"] and Path(config["data"]), bar=True)
+    out, suite, model = results_file(config).parent, parse_suite(config["suite"]), Ours.open(str(config["model"]))
+    found = run_suite(model, suite, out, config["data"] and Path(config["data"]), bar=True)
+    if suite.pictures is not None and found.pictured:
+        before = Ours.open(str(config["before"])) if config["before"] else None
+        with Console(stderr=True).status("drawing"):
+            _draw(out, model, before, suite.pictures, found.pictured)
+    write_report(out)
+    return found
+
+
+def _draw(out: Path, model: Embedder, before: Embedder | None, wanted: Pictures, cells: Mapping[str, Cell]) -> None:
+    streams = {modality: cell.streams for modality, cell in cells.items()}
+    encoded = {modality: cell.encoded for modality, cell in cells.items()}
+    draw_pictures(out, model, streams, wanted.words, before=before, encoded=encoded, label=wanted.label, place=wanted.place)
 
 
 def results_file(config: Mapping[str, Any]) -> Path:
@@ -85,6 +103,8 @@ def run_suite(embedder: Embedder, suite: Suite, out: Path | None = None, data: P
         shown = progress.add_task(suite.name, total=sum(len(cells) * len(dataset.tasks) for dataset, cells in opened))
         while opened:
             dataset, cells = opened.pop(0)  # the vectors of a finished data set are let go
+            if suite.pictures is not None and dataset.name == suite.pictures.dataset:
+                found.pictured = cells
             for cell, task in ((cell, task) for cell in cells.values() for task in dataset.tasks):
                 progress.update(shown, description=f"{dataset.name} {cell.modality} {task.name}")
                 _measure(cell, task, suite.name, dataset.name, before, found, out)

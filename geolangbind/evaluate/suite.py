@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,7 @@ from geolangbind.sources.card import UNKNOWN, Card, load_card, mapping, parse_ca
 Prompts = str | Sequence[str]
 """`card` (the card's templates, else the modality's), `modality`, or templates with one `{}` each."""
 
-_SUITE = ("name", "datasets", "averages", "root", "data", "label", "modalities")
+_SUITE = ("name", "datasets", "averages", "pictures", "root", "data", "label", "modalities")
 _SOURCE = ("planet", "shards", "card", "folder", "split", "limit")
 _PLANET = {"scenes": 1, "seed": 0, "split": "test"}
 
@@ -82,6 +82,23 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What pictures show: how modalities and texts are aligned, and where in an image a model sees words.
+
+    Attributes:
+        dataset: one of the suite's.
+        words: sentences for the heatmaps, a column each.
+        label: the samples' label that is the class.
+        place: the samples' label that names the place.
+    """
+
+    dataset: str
+    words: tuple[str, ...]
+    label: str = "scene_class"
+    place: str = "scene_index"
+
+
+@dataclass(frozen=True)
 class Suite:
     """What to measure.
 
@@ -89,11 +106,13 @@ class Suite:
         name: of the suite.
         datasets: in order.
         averages: by name, the data sets whose first metric is averaged.
+        pictures: what is drawn, or None.
     """
 
     name: str
     datasets: tuple[Dataset, ...]
     averages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,18 @@ def parse_suite(document: Mapping[str, Any]) -> Suite:
     for key, members in averages.items():
         if unknown := set(members) - {dataset.name for dataset in datasets}:
             raise SettingsError(f"suite {name}: averages.{key} names {', '.join(sorted(unknown))}, which is no data set of the suite")
-    return Suite(name, datasets, averages)
+    return Suite(name, datasets, averages, _pictures(raw.get("pictures"), {dataset.name for dataset in datasets}, name))
+
+
+def _pictures(document: object, datasets: Set[str], suite: str) -> Pictures | None:
+    if document is None:
+        return None
+    where = f"suite {suite}: pictures"
+    raw = mapping(document, where, ["dataset", "words", "label", "place"])
+    if raw.get("dataset") not in datasets or not raw.get("words"):
+        raise SettingsError(f"{where}: needs 'dataset', one of {', '.join(sorted(datasets))}, and 'words', a list of sentences")
+    named = {key: str(raw[key]) for key in ("label", "place") if key in raw}
+    return Pictures(str(raw["dataset"]), texts(raw["words"], f"{where}: words"), **named)
 
 
 def _dataset(name: str, document: object, root: Path | None, where: str) -> Dataset:
