@@ -24,6 +24,8 @@ class Profile:
         joint_steps: steps of one run on all sensors, of equal compute to both branches together; 0 leaves it out.
         batch_size: of every run.
         m2_grid: coefficients of the second merge that are compared.
+        head_steps: steps of the heads that learn masks on the frozen merged model.
+        crash_places: scenes of the crash test.
     """
 
     name: str
@@ -38,12 +40,14 @@ class Profile:
     joint_steps: int
     batch_size: int
     m2_grid: tuple[float, ...]
+    head_steps: int
+    crash_places: int
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 48, 24, 24, 2, 3, 2, 2, 3, 0, 16, (0.5,)),
-    "quick": Profile("quick", 4320, 480, 120, 480, 2600, 240, 400, 900, 0, 64, (0.25, 0.5, 0.75)),
-    "full": Profile("full", 9600, 1200, 240, 1200, 9000, 600, 1000, 2400, 3400, 64, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)),
+    "smoke": Profile("smoke", 48, 24, 24, 2, 3, 2, 2, 3, 0, 16, (0.5,), 2, 3),
+    "quick": Profile("quick", 4320, 480, 120, 480, 2600, 240, 400, 900, 0, 64, (0.25, 0.5, 0.75), 100, 16),
+    "full": Profile("full", 9600, 1200, 240, 1200, 9000, 600, 1000, 2400, 3400, 64, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0), 400, 64),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ def _yes(condition: bool) -> str:
     return "yes" if condition else "no"
 
 
-def write(out: Path, report: Mapping[str, Any]) -> None:
-    """Write `report.md` and the pictures into `out`."""
+def write(out: Path, report: Mapping[str, Any], sections: Sequence[str] = ()) -> None:
+    """Write `report.md`, with further `sections` at its end, and the pictures into `out`."""
     plots.plot_accuracy(out / "accuracy.png", report)
     runs = ("base-rgb", "base", "rgb", "others", "joint")
     plots.plot_curves(out / "curves.png", {name: out / name for name in runs if (out / name / "metrics.jsonl").is_file()})
@@ -102,6 +102,8 @@ def write(out: Path, report: Mapping[str, Any]) -> None:
         "![pictures](pictures.png)",
         "",
         "![curves](curves.png)",
+        "",
+        *sections,
         "",
         "Seconds per stage: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["seconds"].items()) + ".",
     ]

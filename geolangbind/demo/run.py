@@ -13,6 +13,7 @@ from rich.table import Table
 
 from geolangbind.demo import report as reporting
 from geolangbind.demo import score
+from geolangbind.demo.look import look
 from geolangbind.demo.profile import Profile, get_profile
 from geolangbind.demo.stages import Stage, stages
 from geolangbind.errors import SettingsError
@@ -44,8 +45,11 @@ def run_demo(profile_name: str, out: Path, seed: int, threads: int) -> Path:
     swept = score.sweep(profile, out)
     best, table["merged-best"] = score.score_best(out, swept)
     seconds["scores"] = time.perf_counter() - began
+    began = time.perf_counter()
+    sections = look(profile, out, seed)
+    seconds["retrieval, masks, alignment, crash test"] = time.perf_counter() - began
     found = score.write_report_json(out / "report.json", profile, table, swept, best, seconds)
-    reporting.write(out, found)
+    reporting.write(out, found, sections)
     shutil.rmtree(out / "sweep", ignore_errors=True)
     console.print(reporting.render(found))
     for line in reporting.findings(found):
@@ -72,7 +76,12 @@ def _seconds(out: Path) -> dict[str, float]:
 
 def _budget(todo: list[Stage], profile: Profile, out: Path) -> Table:
     scoring = 0.04 * profile.held_out + 4 * len(profile.m2_grid)
-    rows = [*todo, Stage("scores, sweep of m2, report", scoring, lambda: False, lambda: None)]
+    looking = 0.05 * profile.held_out + 0.1 * profile.head_steps + 0.6 * profile.crash_places
+    rows = [
+        *todo,
+        Stage("scores, sweep of m2, report", scoring, lambda: False, lambda: None),
+        Stage("retrieval, masks, alignment, crash test", looking, lambda: False, lambda: None),
+    ]
     left = sum(stage.seconds for stage in rows if not stage.done())
     table = Table(title=f"demo, profile {profile.name}: about {left / 60:.0f} minutes on two cores, writing to {out}")
     table.add_column("stage")

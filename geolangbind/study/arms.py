@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from geolangbind.demo.profile import Profile
 
-SHARED = Profile("study", 4320, 960, 120, 480, 2600, 240, 0, 0, 0, 64, ())
+SHARED = Profile("study", 4320, 960, 120, 480, 2600, 240, 0, 0, 0, 64, (), 0, 0)
 """Planet, base and teachers that all arms share: those of the quick demo, with twice its held-out scenes."""
 
 BASE = "base"
