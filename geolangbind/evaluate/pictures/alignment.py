@@ -131,7 +131,7 @@ def make_cloud(embedder: Embedder, encoded: Mapping[str, Encoded], label: str, p
     if texts:
         vectors[TEXT] = embedder.texts(texts).double().numpy()
         classes[TEXT] = tuple(sentences[text] for text in texts)
-    return Cloud(embedder.name, vectors, classes, places if chosen else {})
+    return Cloud(Path(embedder.name).name, vectors, classes, places if chosen else {})
 
 
 def _spread(values: Sequence[Any], count: int) -> list[Any]:
