@@ -42,7 +42,7 @@ def look(profile: Profile, out: Path, seed: int) -> list[str]:
         streams = {modality: cell.streams for modality, cell in found.pictured.items()}
         encoded = {modality: cell.encoded for modality, cell in found.pictured.items()}
         before = Ours.open(str(out / "base"))
-        draw_pictures(out / FOLDER, model, streams, pictures["words"], before=before, encoded=encoded)
+        draw_pictures(out / FOLDER, model, streams, pictures["words"], before=before, encoded=encoded, about="harbour")
         page = write_report(out / FOLDER)
     with Console(stderr=True).status("crash test"):
         test = crash_test(model, planet_stacks(profile.crash_places, seed), seed)

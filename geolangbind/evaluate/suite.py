@@ -90,12 +90,14 @@ class Pictures:
         words: sentences for the heatmaps, a column each.
         label: the samples' label that is the class.
         place: the samples' label that names the place.
+        about: class of the image that the heatmaps show; the first image if None.
     """
 
     dataset: str
     words: tuple[str, ...]
     label: str = "scene_class"
     place: str = "scene_index"
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,10 @@ def _pictures(document: object, datasets: Set[str], suite: str) -> Pictures | No
     if document is None:
         return None
     where = f"suite {suite}: pictures"
-    raw = mapping(document, where, ["dataset", "words", "label", "place"])
+    raw = mapping(document, where, ["dataset", "words", "label", "place", "about"])
     if raw.get("dataset") not in datasets or not raw.get("words"):
         raise SettingsError(f"{where}: needs 'dataset', one of {', '.join(sorted(datasets))}, and 'words', a list of sentences")
-    named = {key: str(raw[key]) for key in ("label", "place") if key in raw}
+    named = {key: str(raw[key]) for key in ("label", "place", "about") if key in raw}
     return Pictures(str(raw["dataset"]), texts(raw["words"], f"{where}: words"), **named)
 
 

@@ -23,7 +23,7 @@ def draw_pictures(
     encoded: Mapping[str, Encoded] | None = None,
     label: str = "scene_class",
     place: str = "scene_index",
-    chosen: str | None = None,
+    about: str | None = None,
 ) -> list[Path]:
     """Draw the alignment of modalities and feature heatmaps into `out/pictures`, for `report.write_report` to show.
 
@@ -36,7 +36,8 @@ def draw_pictures(
         encoded: the streams as `embedder` sees them, where they were encoded for other tasks.
         label: the samples' label that is the class.
         place: the samples' label that names the place; where it is missing, nothing is said of places.
-        chosen: value of `place` of the images to draw heatmaps of; by default the first that all modalities have.
+        about: class of the place to draw heatmaps of: words are best seen in images that show them. Without it, or where no place that
+            all modalities have is of this class, the first that they have.
 
     Returns:
         The pictures.
@@ -49,18 +50,19 @@ def draw_pictures(
     if before is not None:
         theirs = {modality: encode_streams(before, own) for modality, own in streams.items()}
         clouds.insert(0, make_cloud(before, theirs, label, place))
-    batches = {modality: _find(own, mine, place, chosen) for modality, own in streams.items()}
+    batches = {modality: _find(own, mine, place, label, about) for modality, own in streams.items()}
     seen = {str(batch.labels[label][0]).replace("_", " ") for batch in batches.values() if label in batch.labels}
     what = seen.pop() if len(seen) == 1 else ""
     return [draw_alignment(out, clouds), draw_heatmaps(out, embedder, batches, words, what)]
 
 
-def _find(streams: Sequence[Stream], encoded: Mapping[str, Encoded], place: str, chosen: str | None) -> Batch:
+def _find(streams: Sequence[Stream], encoded: Mapping[str, Encoded], place: str, label: str, about: str | None) -> Batch:
     """The image of one place; the first image where samples name no place."""
     samples = encoded[streams[0].modality]
     named = [[row.get(place) for row in each.labels] for each in encoded.values()]
     shared = set.intersection(*({str(name) for name in names if name is not None} for names in named))
-    wanted = chosen if chosen is not None else min(shared, key=lambda name: (len(name), name), default=None)
+    fitting = {str(row.get(place)) for row in samples.labels if row.get(label) == about}
+    wanted = min(shared & fitting or shared, key=lambda name: (len(name), name), default=None)
     number = next((i for i, row in enumerate(samples.labels) if wanted is not None and str(row.get(place)) == wanted), 0)
     for stream in streams:
         if number < len(stream):
