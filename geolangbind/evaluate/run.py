@@ -65,8 +65,9 @@ def evaluate(config: Mapping[str, Any]) -> Outcome:
 def _draw(out: Path, model: Embedder, before: Embedder | None, wanted: Pictures, cells: Mapping[str, Cell]) -> None:
     streams = {modality: cell.streams for modality, cell in cells.items()}
     encoded = {modality: cell.encoded for modality, cell in cells.items()}
-    labels = {"label": wanted.label, "place": wanted.place, "about": wanted.about}
-    draw_pictures(out, model, streams, wanted.words, before=before, encoded=encoded, **labels)
+    draw_pictures(
+        out, model, streams, wanted.words, before=before, encoded=encoded, label=wanted.label, place=wanted.place, about=wanted.about
+    )
 
 
 def results_file(config: Mapping[str, Any]) -> Path:
