@@ -68,6 +68,7 @@ def linear_probe(
     Raises:
         DataError: an image lacks the label, or the bank holds fewer than five.
     """
+    bank = bank.by_key()
     truth = _truth(encoded, bank, label)
     if len(bank) < 5:
         raise DataError(f"the bank holds {len(bank)} {bank.modality} images; a probe needs five, a fifth of which chooses its C")
@@ -95,6 +96,7 @@ def few_shot(
         DataError: an image lacks the label.
         SettingsError: no draw, or no number of shots between one and what the rarest class has.
     """
+    bank = bank.by_key()
     truth = _truth(encoded, bank, label)
     rarest = int(truth.bank.sum(0)[truth.bank.any(0)].min(initial=len(bank)))
     possible = [count for count in sorted(shots) if 1 <= count <= rarest]

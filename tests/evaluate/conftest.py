@@ -164,8 +164,8 @@ class Oracle:
         return torch.stack([_axis(_ABOUT[text]) if text in _ABOUT else self.captions[text] for text in sentences])
 
     def patches(self, batch):
-        seen = F.one_hot(len(WORDS) + batch.masks.long(), _WIDTH).flatten(1, 2).float()
-        return Patches(seen, tuple(batch.masks.shape[1:]), seen, stride=1)
+        cover, grid = batch.masks.long().flatten(1), tuple(batch.masks.shape[1:])
+        return Patches(F.one_hot(cover, len(COVER)).float(), grid, F.one_hot(len(WORDS) + cover, _WIDTH).float(), stride=1)
 
 
 _WIDTH = 64

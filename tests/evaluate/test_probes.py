@@ -24,7 +24,7 @@ CLASSES = np.array(["lake", "forest", "road", "city"])
 def encoded(vectors, labels, label="scene"):
     """Images of given vectors and labels."""
     count = len(vectors)
-    keys = tuple(f"s{number}" for number in range(count))
+    keys = tuple(f"s{number:03}" for number in range(count))
     return Encoded("sar", ("sentinel1",), ("VV", "VH"), keys, vectors, tuple({label: value} for value in labels), ((),) * count)
 
 

@@ -138,6 +138,49 @@ def test_a_row_is_kept_until_one_ingredient_changes(model, shards, labelled, tmp
     assert read_rows(tmp_path / "results.jsonl") == first.rows + changed.rows  # what was measured before stays
 
 
+KNN = Task("knn", {"label": "season", "k": 3})
+BANKED = {
+    "weights": lambda *_: {"sha256": "d1ff"},
+    "data": lambda other, _: {"data": other},
+    "the training part": lambda other, _: {"bank": Source(shards=str(other))},
+    "a label": lambda *_: {"task": replace(KNN, settings={"label": "scene_class", "k": 3})},
+    "a setting": lambda *_: {"task": replace(KNN, settings={"label": "season", "k": 2})},
+    "the metrics asked for": lambda *_: {"task": replace(KNN, metrics=("top1",))},
+    "bands": lambda *_: {"bands": ("G", "R")},
+    "the metrics' version": lambda _, patch: other_version(patch),
+}
+
+
+@pytest.mark.parametrize("change", BANKED)
+def test_a_row_that_was_learned_is_kept_until_one_ingredient_changes(constant, labelled, reordered, tmp_path, measured, monkeypatch, change):
+    def measure(sha256="1", data=labelled, task=KNN, **selection):
+        usual = {"modalities": ("rgb",), "bank": Source(shards=str(labelled))}
+        return run_suite(replace(constant, sha256=sha256), suite_of(data, task, **usual | selection), tmp_path)
+
+    first, again = measure(), measure()
+    assert measured == ["rgb knn"] and again.rows == first.rows and again.kept == len(first.rows) == 1
+    changed = measure(**BANKED[change](reordered, monkeypatch))
+    assert measured == ["rgb knn"] * 2 and read_rows(tmp_path / "results.jsonl") == first.rows + changed.rows
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (Task("open_vocabulary"), {"classes": {"cover": {"water": ["the sea"]}}}),
+        (Task("open_vocabulary"), {"mask_classes": {"0": "sea", "1": "land"}}),
+        (Task("segmentation", {"steps": 1}), {"mask_classes": {"0": "sea", "1": "land"}}),
+    ],
+)
+def test_what_masks_mean_is_an_ingredient(constant, labelled, tmp_path, measured, monkeypatch, task, told):
+    suite = suite_of(labelled, task, modalities=("dem",), bank=Source(shards=str(labelled)))
+    first, again = (run_suite(constant, suite, tmp_path) for _ in range(2))
+    found = ShardSet.open(labelled)
+    other = ShardSet(found.folder, Index(found.index.shards, {**found.index.provenance, **told}), found.streams)
+    monkeypatch.setattr(run, "open_source", lambda *_: other)
+    changed = run_suite(constant, suite, tmp_path)
+    assert measured == [f"dem {task.name}"] * 2 and again.rows == first.rows and changed.kept == 0
+
+
 def test_a_threshold_is_an_ingredient(model, labelled, tmp_path, measured):
     for threshold in (1.0, 2.0, 1.0):
         asked = Task("multi_label", {"label": "classes", "threshold": threshold})
