@@ -187,7 +187,7 @@ def test_the_order_of_the_bank_moves_nothing(bank, asked) -> None:
 
 
 def test_what_cannot_be_probed_is_said(bank, asked) -> None:
-    with pytest.raises(DataError, match="sample s0 has no label 'use'"):
+    with pytest.raises(DataError, match="sample s000 has no label 'use'"):
         knn(asked[0], bank[0], "use")
     with pytest.raises(SettingsError, match="k is 0"):
         knn(asked[0], bank[0], "scene", k=0)

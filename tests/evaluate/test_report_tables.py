@@ -63,7 +63,8 @@ def test_band_sets_of_one_dataset_are_named(row):
 
 def test_published_figures_stand_in_the_column_of_their_dataset(row, published):
     eurosat = {"dataset": "eurosat", "modality": "rgb"}
-    (table,) = make_tables([row(0.5, **eurosat), published(0.4, **eurosat), published(0.3, dataset="aid", modality="rgb")])
+    rows = [row(0.5, settings="5e77", **eurosat), published(0.4, **eurosat), published(0.3, dataset="aid", modality="rgb")]
+    (table,) = make_tables(rows)  # publications tell no settings, no bands and no revision
     assert cells(table) == {"a": [0.5, None], "CLIP": [0.4, 0.3]}
     assert [line.published for line in table.lines] == [False, True]
     assert [(column.dataset, column.chance, column.n) for column in table.columns] == [("eurosat", 0.1, 100), ("aid", None, None)]

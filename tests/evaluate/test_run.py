@@ -59,7 +59,7 @@ def test_the_command_appends_rows_beside_the_model_once(folder, shards, capsys, 
     commands._evaluate(config)
     evaluate({**config, "out": str(tmp_path / "elsewhere")})
     told = " ".join(capsys.readouterr().out.split())
-    assert "(synthetic data)" in told and "rows appended to" in told and "sentinel-2-tci" in told and "; 1 of 1 were there already" in told
+    assert "(synthetic data)" in told and "rows appended to" in told and "top1" in told and "; 1 of 1 were there already" in told
     for place in (folder, tmp_path / "elsewhere"):
         (row,) = [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()]
         assert (row["modality"], row["suite"], row["metric"], row["n"]) == ("rgb", "zero_shot", "top1", 12)
@@ -152,7 +152,9 @@ BANKED = {
 
 
 @pytest.mark.parametrize("change", BANKED)
-def test_a_row_that_was_learned_is_kept_until_one_ingredient_changes(constant, labelled, reordered, tmp_path, measured, monkeypatch, change):
+def test_a_row_that_was_learned_is_kept_until_one_ingredient_changes(
+    constant, labelled, reordered, tmp_path, measured, monkeypatch, change
+):
     def measure(sha256="1", data=labelled, task=KNN, **selection):
         usual = {"modalities": ("rgb",), "bank": Source(shards=str(labelled))}
         return run_suite(replace(constant, sha256=sha256), suite_of(data, task, **usual | selection), tmp_path)

@@ -26,7 +26,9 @@ ASKED = [
     Task("open_vocabulary"),
 ]
 """Every task once; a task that joins TASKS joins here."""
-UNSURE = [replace(task, settings={**task.settings, "label": "season"}) if task.name in ("linear_probe", "few_shot") else task for task in ASKED]
+UNSURE = [
+    replace(task, settings={**task.settings, "label": "season"}) if task.name in ("linear_probe", "few_shot") else task for task in ASKED
+]
 """The same, where draws and splits of the bank have a choice: several scenes share their season, hardly any its class."""
 BEST = {"ece": 0.0}
 """What perfection scores where it is not 1."""
