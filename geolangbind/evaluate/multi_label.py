@@ -148,12 +148,14 @@ def _f1(prevalence: _Floats) -> _Floats:
 
 
 def macro(metric: _Metric) -> Statistic:
-    """Mean over classes as the bootstrap's statistic; rows hold scores or classes given, and then the truth. Classes not drawn do not count."""
+    """The bootstrap's statistic, a mean over classes; rows hold scores or classes given, then the truth. Classes not drawn do not count."""
 
     def statistic(weights: _Floats, rows: _Floats) -> _Floats:
         left, truth = np.hsplit(rows, 2)
         occurs = truth.any(axis=0)
-        return np.asarray(np.nanmean(metric(left[:, occurs], truth[:, occurs], weights), axis=1))
+        found = metric(left[:, occurs], truth[:, occurs], weights)
+        with np.errstate(invalid="ignore"):  # no class is drawn where most samples have none
+            return np.asarray(np.nansum(found, axis=1) / np.isfinite(found).sum(axis=1))
 
     return statistic
 

@@ -206,7 +206,7 @@ class Inputs:
         revision: fingerprint of the data.
         prompts: hash of the words, empty where the task uses none; the same as its measures tell.
         settings: hash of the task's settings with their defaults and of the version of the metrics.
-        selection: modality, sensors and bands of the samples, the fingerprint of the bank, and the classes of masks where the task uses them.
+        selection: modality, sensors and bands of the samples, the fingerprint of the bank, and the classes of masks where they are used.
     """
 
     model_sha256: str

@@ -152,9 +152,7 @@ BANKED = {
 
 
 @pytest.mark.parametrize("change", BANKED)
-def test_a_row_that_was_learned_is_kept_until_one_ingredient_changes(
-    constant, labelled, reordered, tmp_path, measured, monkeypatch, change
-):
+def test_a_row_that_was_learned_is_kept_likewise(constant, labelled, reordered, tmp_path, measured, monkeypatch, change):
     def measure(sha256="1", data=labelled, task=KNN, **selection):
         usual = {"modalities": ("rgb",), "bank": Source(shards=str(labelled))}
         return run_suite(replace(constant, sha256=sha256), suite_of(data, task, **usual | selection), tmp_path)
