@@ -28,7 +28,7 @@ def bootstrap(rows: NDArray[np.floating], statistic: Statistic, seed: str) -> tu
     Returns:
         Low and high end.
     """
-    ranked = rows[np.lexsort(rows.T[::-1])]
+    ranked = rows[np.lexsort(rows.T[::-1])].astype(np.float64)
     first = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
     kinds, counts = ranked[first], np.diff(first, append=len(rows))
     random = np.random.default_rng(int(seed or "0", 16))

@@ -48,8 +48,8 @@ class Encoded:
     def by_key(self) -> Encoded:
         """The samples in the order of their keys, which random draws shall not hang on."""
         order = sorted(range(len(self)), key=self.keys.__getitem__)
-        keys, labels, captions = (tuple(listed[i] for i in order) for listed in (self.keys, self.labels, self.captions))
-        return replace(self, keys=keys, vectors=self.vectors[order], labels=labels, captions=captions)
+        labels, captions = tuple(self.labels[i] for i in order), tuple(self.captions[i] for i in order)
+        return replace(self, keys=tuple(sorted(self.keys)), vectors=self.vectors[order], labels=labels, captions=captions)
 
 
 def encode_streams(
