@@ -123,9 +123,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_row_is_kept_until_one_ingredient_changes(model, shards, labelled, tmp_path, measured, monkeypatch, change):
+def test_a_row_is_kept_until_one_ingredient_changes(constant, shards, labelled, tmp_path, measured, monkeypatch, change):
     def measure(sha256="1", shards=shards, task=TASK, **selection):
-        return run_suite(Ours("m", sha256, model), suite_of(shards, task, **{"modalities": ("rgb",), **selection}), tmp_path)
+        return run_suite(replace(constant, sha256=sha256), suite_of(shards, task, **{"modalities": ("rgb",), **selection}), tmp_path)
 
     first, again = measure(), measure()
     assert measured == ["rgb zero_shot"] and again.rows == first.rows and again.kept == len(first.rows) == 4
