@@ -102,9 +102,9 @@ def make_tables(rows: Sequence[ResultRow], averages: Mapping[str, Mapping[str, S
     return sorted(tables, key=lambda table: order.index(table.task) if table.task in order else len(order))
 
 
-def averages_of(rows: Sequence[ResultRow], averages: Mapping[str, Sequence[str]], metric: str = "top1") -> dict[tuple[str, str], Cell]:
-    """Averages of one metric of a suite's rows, by model and name of the average; of models that were measured on all of its datasets."""
-    own = [row for row in rows if row.metric == metric]
+def averages_of(rows: Sequence[ResultRow], averages: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Cell]:
+    """Averages of a suite's zero-shot top-1 accuracies, by model and name of the average, where a model was measured on all its datasets."""
+    own = [row for row in rows if (row.task, row.metric) == ("zero_shot", "top1")]
     return {
         (line.model, column.dataset): cell
         for table in make_tables(own, {row.suite: averages for row in own})

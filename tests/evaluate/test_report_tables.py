@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from geolangbind.evaluate.report_tables import column_title, make_tables, metric_title, table_title
+from geolangbind.evaluate.report_tables import averages_of, column_title, make_tables, metric_title, table_title
 
 
 def cells(table):
@@ -89,6 +89,12 @@ def test_averages_both_ways_and_their_interval(row, published):
     assert (own[0].value, own[0].low) == (pytest.approx(0.5), pytest.approx(0.5 - 0.1 / math.sqrt(7)))
     assert own[0].high == pytest.approx(0.5 + 0.2 / math.sqrt(7))
     assert table.columns[by_title["out of domain"]].chance == pytest.approx(0.1)
+
+
+def test_averages_alone_are_of_zero_shot_accuracies(row):
+    rows = [row(0.5, dataset="one"), row(0.7, dataset="two"), row(0.9, dataset="one", metric="top5"), row(0.9, dataset="one", task="knn")]
+    found = averages_of([*rows, row(0.9, dataset="two", task="knn")], {"both": ["one", "two"]})
+    assert {key: cell.value for key, cell in found.items()} == {("a", "both"): pytest.approx(0.6)}
 
 
 def test_titles_say_what_they_are_about(row):
