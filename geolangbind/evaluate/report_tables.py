@@ -103,7 +103,7 @@ def make_tables(rows: Sequence[ResultRow], averages: Mapping[str, Mapping[str, S
 
 
 def averages_of(rows: Sequence[ResultRow], averages: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Cell]:
-    """Averages of a suite's zero-shot top-1 accuracies, by model and name of the average, where a model was measured on all its datasets."""
+    """Averages of a suite's zero-shot top-1 accuracies, by model and average, where a model was measured on all its datasets."""
     own = [row for row in rows if (row.task, row.metric) == ("zero_shot", "top1")]
     return {
         (line.model, column.dataset): cell
