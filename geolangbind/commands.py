@@ -33,15 +33,17 @@ def _train(config: dict[str, Any]) -> None:
 def _evaluate(config: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from geolangbind.evaluate.results import averages, render
+    from geolangbind.evaluate.report_tables import averages_of
+    from geolangbind.evaluate.results import render
     from geolangbind.evaluate.run import evaluate as run_evaluation
     from geolangbind.evaluate.run import results_file
 
     found = run_evaluation(config)
     rows, console = found.rows, Console(highlight=False)
     console.print(render(rows, f"{rows[0].suite}, {config['model']}" + (" (synthetic data)" if all(row.synthetic for row in rows) else "")))
-    for (_, name), value in averages(rows, config["suite"].get("averages", {})).items():
-        console.print(f"average {name}: {100 * value:.2f} %")
+    for (_, name), mean in averages_of(rows, config["suite"].get("averages", {})).items():
+        interval = "" if mean.low is None or mean.high is None else f" [{100 * mean.low:.2f}, {100 * mean.high:.2f}]"
+        console.print(f"average {name}: {100 * mean.value:.2f} %{interval}", markup=False)
     for line in found.missing:
         console.print(f"not measured: {line}", markup=False)
     kept = f"; {found.kept} of {len(rows)} were there already" if found.kept else ""

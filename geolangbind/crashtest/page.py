@@ -6,8 +6,9 @@ import base64
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,13 @@ def write_pages(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, s
         The index page.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for model, found in tests.items():
+    for (model, found), name in zip(tests.items(), file_names(tests).values(), strict=True):
         pictures = [picture(test) for test in found]
         for test, image in zip(found, pictures, strict=True):
-            with atomic_path(out / _picture_name(test)) as part:
+            with atomic_path(out / _picture_name(name, test)) as part:
                 part.write_bytes(image)
-        _write(out / f"{slug(model)}.html", model_html(found, pictures, notes.get(model, "")))
-        _write(out / f"{slug(model)}.md", model_markdown(found, notes.get(model, "")))
+        _write(out / f"{name}.html", model_html(found, pictures, notes.get(model, "")))
+        _write(out / f"{name}.md", model_markdown(found, notes.get(model, ""), name))
     _write(out / "crashtest.json", json.dumps(to_json(tests, failed, notes), indent=1, ensure_ascii=False) + "\n")
     _write(out / "index.md", index_markdown(tests, failed))
     _write(out / "index.html", index_html(tests, failed))
@@ -66,6 +67,17 @@ def write_pages(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, s
 def slug(name: str) -> str:
     """A file name for a model's name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "model"
+
+
+def file_names(models: Iterable[str]) -> dict[str, str]:
+    """File names without their ends by model; numbered where names reduce to the same, or to the index's, whatever the case of letters."""
+    names: dict[str, str] = {}
+    taken = {"index"}
+    for model in models:
+        tried = chain([slug(model)], (f"{slug(model)}-{number}" for number in count(2)))
+        names[model] = next(name for name in tried if name.lower() not in taken)
+        taken.add(names[model].lower())
+    return names
 
 
 def reached(measure: Measure) -> float:
@@ -115,8 +127,8 @@ def model_html(tests: Sequence[CrashTest], pictures: Sequence[bytes], note: str)
     return _page(f"Crash test: {tests[0].model}", "".join(parts))
 
 
-def model_markdown(tests: Sequence[CrashTest], note: str) -> str:
-    """One model's page as Markdown, beside its pictures."""
+def model_markdown(tests: Sequence[CrashTest], note: str, name: str) -> str:
+    """One model's page as Markdown, beside its pictures, whose names begin with `name`."""
     lines = [f"# Crash test of {_cell(tests[0].model)}", "", _HOW_TO_READ, ""]
     lines += [f"The adapter's assumptions: {note}.", ""] if note else []
     for test in tests:
@@ -134,15 +146,15 @@ def model_markdown(tests: Sequence[CrashTest], note: str) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", *(f"- cannot see {_cell(name)}: {_cell(why)}" for name, why in test.refused.items())]
-        lines += ["", f"![same place across sensors]({_picture_name(test)})", ""]
+        lines += ["", f"![same place across sensors]({_picture_name(name, test)})", ""]
     return "\n".join(lines)
 
 
 def index_markdown(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, str]) -> str:
     """The table across models as Markdown: a row per score, a column per model."""
-    lines = ["# Crash test: the same place through any sensor", "", _HOW_TO_READ, ""]
+    lines, names = ["# Crash test: the same place through any sensor", "", _HOW_TO_READ, ""], file_names(tests)
     for found in _by_stacks(tests).values():
-        models = " | ".join(f"[{_cell(test.model)}]({slug(test.model)}.md)" for test in found)
+        models = " | ".join(f"[{_cell(test.model)}]({names[test.model]}.md)" for test in found)
         lines += [f"## {_heading(found[0])}", "", f"{found[0].stacks.about}.", "", f"| score | {models} |"]
         lines.append("| --- " * (len(found) + 1) + "|")
         lines += [f"| {title} | {' | '.join(_short(test, metric) for test in found)} |" for metric, title in _titles(found).items()]
@@ -152,9 +164,9 @@ def index_markdown(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str
 
 def index_html(tests: Mapping[str, Sequence[CrashTest]], failed: Mapping[str, str]) -> str:
     """The table across models: a row per score, a column per model."""
-    parts = ["<h1>Crash test: the same place through any sensor</h1>", f"<p>{html.escape(_HOW_TO_READ)}</p>"]
+    parts, names = ["<h1>Crash test: the same place through any sensor</h1>", f"<p>{html.escape(_HOW_TO_READ)}</p>"], file_names(tests)
     for found in _by_stacks(tests).values():
-        head = "".join(f'<th><a href="{slug(test.model)}.html">{html.escape(test.model)}</a></th>' for test in found)
+        head = "".join(f'<th><a href="{names[test.model]}.html">{html.escape(test.model)}</a></th>' for test in found)
         body = ""
         for metric, title in _titles(found).items():
             body += f"<tr><td>{html.escape(title)}</td>" + "".join(f"<td>{_bar(test, metric)}</td>" for test in found) + "</tr>"
@@ -181,8 +193,8 @@ def _heading(test: CrashTest) -> str:
     return f"{test.stacks.name} ({'synthetic' if test.stacks.synthetic else 'real'}, {len(test.stacks.places)} places)"
 
 
-def _picture_name(test: CrashTest) -> str:
-    return f"{slug(test.model)}-{slug(test.stacks.name)}.png"
+def _picture_name(name: str, test: CrashTest) -> str:
+    return f"{name}-{slug(test.stacks.name)}.png"
 
 
 def _value(measure: Measure) -> str:

@@ -28,7 +28,9 @@ def bootstrap(rows: NDArray[np.floating], statistic: Statistic, seed: str) -> tu
     Returns:
         Low and high end.
     """
-    kinds, counts = np.unique(rows, axis=0, return_counts=True)
+    ranked = rows[np.lexsort(rows.T[::-1])].astype(np.float64)
+    first = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
+    kinds, counts = ranked[first], np.diff(first, append=len(rows))
     random = np.random.default_rng(int(seed or "0", 16))
     size = max(1, _BLOCK // kinds.size)
     values = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -44,6 +44,12 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def by_key(self) -> Encoded:
+        """The samples in the order of their keys, which random draws shall not hang on."""
+        order = sorted(range(len(self)), key=self.keys.__getitem__)
+        labels, captions = tuple(self.labels[i] for i in order), tuple(self.captions[i] for i in order)
+        return replace(self, keys=tuple(sorted(self.keys)), vectors=self.vectors[order], labels=labels, captions=captions)
 
 
 def encode_streams(

@@ -69,7 +69,7 @@ def multi_label(
         per_class = {name: {"value": float(v), "n": int(n)} for name, v, n in zip(present, by_class, counts, strict=True)}
         details = {"threshold": threshold / len(classes), "per_class": per_class}
         value, chance = float(by_class.mean()), float(blind(counts / len(truth)).mean())
-        low, high = bootstrap(rows, _macro(metric), encoded.revision)
+        low, high = bootstrap(rows, macro(metric), encoded.revision)
         found.append(measure(f"{kind}_macro", value=value, chance=chance, low=low, high=high, details=details))
         value = float(metric(left.reshape(-1, 1), truth.reshape(-1, 1))[0])
         low, high = bootstrap(rows, _micro(metric), encoded.revision)
@@ -147,13 +147,15 @@ def _f1(prevalence: _Floats) -> _Floats:
     return 2 * prevalence / (1 + prevalence)
 
 
-def _macro(metric: _Metric) -> Statistic:
-    """The bootstrap's statistic; rows hold scores or classes given, and then the truth. Classes not drawn do not count."""
+def macro(metric: _Metric) -> Statistic:
+    """The bootstrap's statistic, a mean over classes; rows hold scores or classes given, then the truth. Classes not drawn do not count."""
 
     def statistic(weights: _Floats, rows: _Floats) -> _Floats:
         left, truth = np.hsplit(rows, 2)
         occurs = truth.any(axis=0)
-        return np.asarray(np.nanmean(metric(left[:, occurs], truth[:, occurs], weights), axis=1))
+        found = metric(left[:, occurs], truth[:, occurs], weights)
+        with np.errstate(invalid="ignore"):  # no class is drawn where most samples have none
+            return np.asarray(np.nansum(found, axis=1) / np.isfinite(found).sum(axis=1))
 
     return statistic
 

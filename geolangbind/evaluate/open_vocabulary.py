@@ -32,7 +32,6 @@ PLANET_COVER: dict[str, tuple[str, ...]] = {
 """Phrases for the planet's land cover in words that its captions use; a model trained on them knows no grass, ground and pavement."""
 
 
-@torch.no_grad()
 def mask_phrases(shards: ShardSet) -> Mapping[str, Sequence[str]]:
     """What to call the classes of masks: the words of the card that the shards were built from, or the planet's."""
     if "planet_version" in shards.index.provenance:
@@ -41,6 +40,12 @@ def mask_phrases(shards: ShardSet) -> Mapping[str, Sequence[str]]:
     return {str(name): tuple(words) for classes in listed for name, words in classes.items()}
 
 
+def words_of(classes: Mapping[int, str], phrases: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Phrases of each class of the masks; a class without any goes by its name."""
+    return {name: phrases.get(name) or (name.replace("_", " "),) for name in classes.values()}
+
+
+@torch.no_grad()
 def open_vocabulary(
     embedder: Embedder,
     streams: Sequence[Stream],
@@ -55,7 +60,7 @@ def open_vocabulary(
         embedder: with joint patch vectors.
         streams: of one modality, with masks.
         classes: name by mask value, see `segmentation.mask_classes`; pixels of any other value, or without data, count nowhere.
-        phrases: by class name, what to call it; a class without any goes by its name.
+        phrases: by class name, see `words_of`.
         batch_size: images at a time; changes nothing but speed and memory.
 
     Returns:
@@ -66,12 +71,12 @@ def open_vocabulary(
     """
     if len({stream.modality for stream in streams}) != 1:
         raise DataError(f"masks are drawn for one modality at a time, got {[stream.modality for stream in streams]}")
-    words = {name: (phrases or {}).get(name) or (name.replace("_", " "),) for name in classes.values()}
+    words = words_of(classes, phrases or {})
     vectors = torch.stack([embedder.texts(prompts(words[name], streams[0].modality)).mean(0) for name in classes.values()])
     parts = []
     for batch, truth in labelled(streams, classes, batch_size):
         scores = similarity(embedder.patches(batch), F.normalize(vectors, dim=-1), truth.shape[1:])
-        parts.append(Overlap.of(scores.argmax(1), truth, len(classes)))
+        parts.append(Overlap.best(scores, truth))
     common = {**told_of(streams), "prompts": prompts_hash(words, streams[0].modality)}
     return Overlap.join(parts).measures("open_vocabulary", "", classes.values(), common, {})
 

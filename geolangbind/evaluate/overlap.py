@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolangbind.evaluate.measure import Measure
+from geolangbind.evaluate.metrics import TIE
 
 UNLABELLED = 255
 """Class number of pixels that count nowhere."""
 
 _RESAMPLED = 1000
+_Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +26,14 @@ class Overlap:
     """Labelled pixels of each class by image; all that the figures need, however large the images.
 
     Attributes:
-        both: (N, K) int64, told and true.
-        told: (N, K) int64.
-        truth: (N, K) int64.
+        both: (N, K) float64, told and true.
+        told: (N, K) float64; where several classes are told of a pixel, each has its share.
+        truth: (N, K) float64.
     """
 
-    both: NDArray[np.int64]
-    told: NDArray[np.int64]
-    truth: NDArray[np.int64]
+    both: _Counts
+    told: _Counts
+    truth: _Counts
 
     @classmethod
     def of(cls, told: Tensor, truth: Tensor, classes: int) -> Overlap:
@@ -39,6 +41,15 @@ class Overlap:
         labelled = truth != UNLABELLED
         right = labelled & (told == truth)
         return cls(_counts(told, right, classes), _counts(told, labelled, classes), _counts(truth, labelled, classes))
+
+    @classmethod
+    def best(cls, scores: Tensor, truth: Tensor) -> Overlap:
+        """Count the classes of the highest of scores (N, K, H, W) against true ones (N, H, W); a tie (`TIE`) counts in equal shares."""
+        shares = (scores >= scores.amax(1, keepdim=True) - TIE).float()
+        shares *= (truth != UNLABELLED).unsqueeze(1) / shares.sum(1, keepdim=True)
+        true = truth.unsqueeze(1) == torch.arange(scores.shape[1]).view(-1, 1, 1)
+        both, told, there = (counted.sum((2, 3), dtype=torch.float64).numpy() for counted in (shares * true, shares, true))
+        return cls(both, told, there)
 
     @classmethod
     def join(cls, parts: Iterable[Overlap]) -> Overlap:
@@ -93,13 +104,14 @@ class Overlap:
         ]  # fmt: skip
 
 
-def _iou(both: NDArray[np.int64], told: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+def _iou(both: _Counts, told: _Counts, truth: _Counts) -> _Counts:
     union = told + truth - both
-    return np.where(union > 0, both / np.maximum(union, 1), np.nan)
+    with np.errstate(invalid="ignore"):
+        return both / union
 
 
-def _counts(classes: Tensor, where: Tensor, count: int) -> NDArray[np.int64]:
+def _counts(classes: Tensor, where: Tensor, count: int) -> _Counts:
     """Pixels (N, K) of each class by image, where `where` is true."""
     numbers = torch.where(where, classes.long(), count).flatten(1) + torch.arange(len(classes)).unsqueeze(1) * (count + 1)
-    counts: NDArray[np.int64] = torch.bincount(numbers.flatten(), minlength=len(classes) * (count + 1)).reshape(-1, count + 1).numpy()
-    return counts[:, :count]
+    counts = torch.bincount(numbers.flatten(), minlength=len(classes) * (count + 1)).reshape(-1, count + 1)
+    return np.asarray(counts[:, :count].double())

@@ -8,7 +8,7 @@ constant encoder gets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from geolangbind.errors import DataError, SettingsError
+from geolangbind.evaluate.bootstrap import bootstrap
 from geolangbind.evaluate.encoded import Encoded
 from geolangbind.evaluate.measure import Measure
 from geolangbind.evaluate.metrics import top1, wilson_interval
+from geolangbind.evaluate.multi_label import average_precision, macro
 
 Scores = NDArray[np.float64]
 
 _SAME = 1e-9  # similarities and votes that differ by less are ties
 _MOST_PAIRS = 2**24  # similarities held at once
-_RESAMPLED = 200
 
 
 def knn(encoded: Encoded, bank: Encoded, label: str, *, k: int = 20) -> list[Measure]:
@@ -68,6 +68,7 @@ def linear_probe(
     Raises:
         DataError: an image lacks the label, or the bank holds fewer than five.
     """
+    bank = bank.by_key()
     truth = _truth(encoded, bank, label)
     if len(bank) < 5:
         raise DataError(f"the bank holds {len(bank)} {bank.modality} images; a probe needs five, a fifth of which chooses its C")
@@ -95,6 +96,7 @@ def few_shot(
         DataError: an image lacks the label.
         SettingsError: no draw, or no number of shots between one and what the rarest class has.
     """
+    bank = bank.by_key()
     truth = _truth(encoded, bank, label)
     rarest = int(truth.bank.sum(0)[truth.bank.any(0)].min(initial=len(bank)))
     possible = [count for count in sorted(shots) if 1 <= count <= rarest]
@@ -203,8 +205,8 @@ def _measure(task: str, encoded: Encoded, truth: _Truth, scores: Scores, details
     """Figure, interval and chance of scores (N, K)."""
     value = truth.quality(scores, truth.asked)
     if truth.several:
-        low, high = _bootstrap(lambda rows: truth.quality(scores[rows], truth.asked[rows]), len(encoded))
-        per_class = _precisions(scores, truth.asked)
+        low, high = bootstrap(np.hstack([scores, truth.asked]), macro(average_precision), encoded.revision)
+        per_class = _precisions(scores, truth.asked).tolist()
     else:
         low, high = wilson_interval(value, len(encoded))
         per_class = [top1(scores[mine], truth.asked[mine].argmax(1)) for column in truth.asked.T if (mine := column).any()]
@@ -245,14 +247,7 @@ def _standardised(by: Tensor, *parts: Tensor) -> tuple[Scores, ...]:
     return tuple(((part.double() - mean) / (std + 1e-6)).numpy() for part in parts)
 
 
-def _precisions(scores: Scores, truth: NDArray[np.bool_]) -> list[float]:
-    """Average precision of each class that occurs; tied scores are one step of the curve."""
-    return [float(average_precision_score(mine, told)) for mine, told in zip(truth.T, scores.T, strict=True) if mine.any()]
-
-
-def _bootstrap(figure: Callable[[NDArray[np.int64]], float], count: int) -> tuple[float, float]:
-    """Percentile interval of a figure over resampled images."""
-    rng = np.random.default_rng(0)
-    found = [figure(rng.integers(0, count, count)) for _ in range(_RESAMPLED)]
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
+def _precisions(scores: Scores, truth: NDArray[np.bool_]) -> Scores:
+    """Average precision of each class that occurs."""
+    occurs = truth.any(0)
+    return average_precision(scores[:, occurs], truth[:, occurs].astype(np.float64))

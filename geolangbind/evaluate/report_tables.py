@@ -28,7 +28,7 @@ TASKS = {
 OVERVIEW = "overview"
 """The section of the page before all tasks."""
 
-_WRITTEN = {"miou": "mIoU", "iou": "IoU", "map": "mAP", "f1": "F1", "ece": "ECE", "auc": "AUC"}
+_WRITTEN = {"unnamed": "metric not named", "miou": "mIoU", "iou": "IoU", "map": "mAP", "f1": "F1", "ece": "ECE", "auc": "AUC"}
 _NOT_SHARES = ("gap", "distance", "loss", "ratio", "error", "ece", "drift", "margin")
 """Last words of metrics that are not shares where more is better: shown as they are, and no model is called best."""
 
@@ -100,6 +100,18 @@ def make_tables(rows: Sequence[ResultRow], averages: Mapping[str, Mapping[str, S
     order = list(TASKS)
     tables = [_table(group, names, (averages or {}).get(suite, {})) for (_, suite, _), group in groups.items()]
     return sorted(tables, key=lambda table: order.index(table.task) if table.task in order else len(order))
+
+
+def averages_of(rows: Sequence[ResultRow], averages: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Cell]:
+    """Averages of a suite's zero-shot top-1 accuracies, by model and average, where a model was measured on all its datasets."""
+    own = [row for row in rows if (row.task, row.metric) == ("zero_shot", "top1")]
+    return {
+        (line.model, column.dataset): cell
+        for table in make_tables(own, {row.suite: averages for row in own})
+        for line in table.lines
+        for column, cell in zip(table.columns, line.cells, strict=True)
+        if column.average and cell
+    }
 
 
 def _table(rows: Sequence[ResultRow], names: Mapping[tuple[str, bool], str], averages: Mapping[str, Sequence[str]]) -> Table:

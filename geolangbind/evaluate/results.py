@@ -116,23 +116,6 @@ def write_details(out: Path, row: str, details: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(details) + "\n", encoding="utf-8")
 
 
-def averages(rows: Sequence[ResultRow], columns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], float]:
-    """Means over data sets, of models that were measured on all of them: by model and name of the average, of the metrics top1.
-
-    A data set measured in several modalities counts by its first row.
-    """
-    found = {}
-    for model in dict.fromkeys(row.model for row in rows):
-        told: dict[str, float] = {}
-        for row in rows:
-            if row.model == model and row.metric == "top1":
-                told.setdefault(row.dataset, row.value)
-        for name, members in columns.items():
-            if set(members) <= set(told):
-                found[model, name] = sum(told[member] for member in members) / len(members)
-    return found
-
-
 def render(rows: Sequence[ResultRow], title: str) -> Table:
     """Rows as a terminal table: a line per data set, task and metric, a column per modality with its 95 % interval.
 

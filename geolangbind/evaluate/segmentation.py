@@ -101,14 +101,14 @@ def segmentation(
 
 
 def mask_classes(shards: ShardSet) -> dict[int, str]:
-    """Names of mask values: the card's, which the shards' provenance tells, or the planet's.
+    """Names of mask values, in the order of the values: the card's, which the shards' provenance tells, or the planet's.
 
     Raises:
         DataError: the shards name no classes of their masks.
     """
     provenance = shards.index.provenance
     if listed := provenance.get("mask_classes"):
-        return {int(value): str(name) for value, name in listed.items()}
+        return {int(value): str(listed[value]) for value in sorted(listed, key=int)}
     if "planet_version" in provenance:
         return dict(enumerate(MASK_CLASSES))
     raise DataError(f"{shards.folder} does not say what its masks mean; build it from a card with mask_classes")

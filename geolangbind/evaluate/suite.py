@@ -107,7 +107,7 @@ class Suite:
     Attributes:
         name: of the suite.
         datasets: in order.
-        averages: by name, the data sets whose first metric is averaged.
+        averages: by name, the data sets over which metrics are averaged.
         pictures: what is drawn, or None.
     """
 

@@ -17,7 +17,7 @@ from geolangbind.evaluate.encoded import Encoded, encode_streams
 from geolangbind.evaluate.measure import Measure
 from geolangbind.evaluate.metrics import METRICS_VERSION
 from geolangbind.evaluate.multi_label import multi_label
-from geolangbind.evaluate.open_vocabulary import mask_phrases, open_vocabulary
+from geolangbind.evaluate.open_vocabulary import mask_phrases, open_vocabulary, words_of
 from geolangbind.evaluate.probes import few_shot, knn, linear_probe
 from geolangbind.evaluate.prompts import TEMPLATES, prompts_hash
 from geolangbind.evaluate.retrieval import cross_sensor, retrieval
@@ -191,7 +191,8 @@ def measure(cell: Cell, task: Task) -> list[Measure]:
     """
     found = TASKS[task.name](cell, **task.settings)
     names = [measured.metric for measured in found]
-    if unknown := [metric for metric in task.metrics if metric not in names]:
+    # pairs of modalities are all found in one cell, and nothing in the others
+    if found and (unknown := [metric for metric in task.metrics if metric not in names]):
         raise SettingsError(f"task {task.name} found no metric '{unknown[0]}'{nearest(unknown[0], names)}; it found {', '.join(names)}")
     return [measured for measured in found if not task.metrics or measured.metric in task.metrics]
 
@@ -205,7 +206,7 @@ class Inputs:
         revision: fingerprint of the data.
         prompts: hash of the words, empty where the task uses none; the same as its measures tell.
         settings: hash of the task's settings with their defaults and of the version of the metrics.
-        selection: modality, sensors and bands of the samples, and the fingerprint of the bank.
+        selection: modality, sensors and bands of the samples, the fingerprint of the bank, and the classes of masks where they are used.
     """
 
     model_sha256: str
@@ -224,8 +225,10 @@ def inputs_of(cell: Cell, task: Task) -> Inputs:
     """Tell what the numbers of a task on a cell are going to depend on."""
     _, *known = inspect.signature(TASKS[task.name]).parameters.values()
     settings: dict[str, Any] = {parameter.name: task.settings.get(parameter.name, parameter.default) for parameter in known}
-    words = ""
-    if "prompts" in settings:
+    words, masks = "", mask_classes(cell.shards) if task.name in ("segmentation", "open_vocabulary") else {}
+    if task.name == "open_vocabulary":
+        words = prompts_hash(words_of(masks, mask_phrases(cell.shards)), cell.modality)
+    elif "prompts" in settings:
         words = prompts_hash(label_phrases(cell.shards, settings["label"]), cell.modality, cell.templates(settings["prompts"]))
     told = json.dumps([METRICS_VERSION, task.name, settings, task.metrics], sort_keys=True)
     # of all cells: a task between modalities sees the others, too
@@ -236,5 +239,5 @@ def inputs_of(cell: Cell, task: Task) -> Inputs:
         cell.shards.fingerprint,
         words,
         sha256(told.encode()).hexdigest()[:12],
-        (cell.modality, *seen, "only", *cell.bands, "bank", bank),
+        (cell.modality, *seen, "only", *cell.bands, "bank", bank, *(f"{value} {name}" for value, name in masks.items())),
     )

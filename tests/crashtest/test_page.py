@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from geolangbind.crashtest.page import level, reached, scores, slug, write_pages
+from geolangbind.crashtest.page import file_names, level, reached, scores, slug, write_pages
 from geolangbind.crashtest.pictures import picture
 from geolangbind.crashtest.run import crash_test
 from geolangbind.errors import SensorError
@@ -84,6 +84,13 @@ def test_the_json_holds_every_measure(folder, tests):
 def test_the_picture_grows_with_the_sensors(tests):
     sizes = [Image.open(io.BytesIO(picture(found[0]))).size for found in tests.values()]
     assert sizes[0] == sizes[1] and min(sizes[0]) > 400
+
+
+def test_models_of_like_names_have_pages_of_their_own():
+    assert file_names(["runs/a", "runs-a", "Runs a", "index"]) == {
+        "runs/a": "runs-a", "runs-a": "runs-a-2", "Runs a": "Runs-a-3", "index": "index-2",
+    }  # fmt: skip
+    assert file_names(["a", "a ", "a-2"]) == {"a": "a", "a ": "a-2", "a-2": "a-2-2"}
 
 
 def test_names_become_file_names():

@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from geolangbind.data.shards import ShardSet
 from geolangbind.data.write import write_index, write_shard
+from geolangbind.evaluate.embedder import Patches
 from geolangbind.evaluate.prompts import prompts
 from geolangbind.evaluate.results import ResultRow
 from geolangbind.model import GeoLangBind
 from geolangbind.models import zoo
 from geolangbind.planet.groups import CLASSES, MODALITIES
 from geolangbind.planet.language import class_phrases
+from geolangbind.planet.materials import MASK_CLASSES
 from geolangbind.planet.write import write_planet
 from geolangbind.sensors.channels import KINDS
 from geolangbind.statistics import KindStatistics, Statistics, transform_of
@@ -80,30 +82,48 @@ def model() -> GeoLangBind:
     return made
 
 
-SEASONS = ("winter", "spring", "summer", "autumn")
-WORDS = {name: tuple(class_phrases(name)) for name in CLASSES} | {name: (f"{name} time",) for name in SEASONS}
-"""Phrases of the classes of the label `classes`, a scene's class and season."""
+GROUPS = ("first", "second", "third", "fourth")
+WORDS = {name: tuple(class_phrases(name)) for name in CLASSES} | {name: (f"of the {name} group",) for name in GROUPS}
+"""Phrases of the classes of the label `classes`: a scene's class, and one of four groups of classes."""
+COVER = {name: (f"{name} as cover",) for name in MASK_CLASSES}
+"""Phrases of the classes of masks, which no scene class shares."""
+
+
+def group_of(scene_class):
+    return GROUPS[CLASSES.index(scene_class) % len(GROUPS)]
+
+
+def write_labelled(folder: Path, shards: Path, step: int) -> Path:
+    """Write rgb and dem with a list of labels beside the single ones; with step -1 samples and classes in the other order."""
+    folder.mkdir()
+    records = []
+    for stream in ShardSet.open(shards).select(modalities=["rgb", "dem"]):
+        samples = stream.read_many(range(len(stream)))[::step]
+        told = [{**s.meta.labels, "classes": [s.meta.labels["scene_class"], group_of(s.meta.labels["scene_class"])]} for s in samples]
+        both = [replace(sample, meta=replace(sample.meta, labels=labels)) for sample, labels in zip(samples, told, strict=True)]
+        records.append(write_shard(folder / f"{stream.modality}-000000.tar", both))
+    listed = {"scene_class": {name: WORDS[name] for name in CLASSES}, "classes": WORDS, "cover": COVER}
+    classes = {label: {name: list(words[name]) for name in [*words][::step]} for label, words in listed.items()}
+    masks = {str(value): MASK_CLASSES[value] for value in range(len(MASK_CLASSES))[::step]}
+    write_index(folder, records, {"classes": classes, "mask_classes": masks, "synthetic": True})
+    return folder
 
 
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory, shards) -> Path:
-    """The scenes of `shards` in rgb and dem, with a list of labels beside the single ones."""
-    folder = tmp_path_factory.mktemp("evaluate") / "labelled"
-    folder.mkdir()
-    records = []
-    for stream in ShardSet.open(shards).select(modalities=["rgb", "dem"]):
-        samples = stream.read_many(range(len(stream)))
-        told = [{**sample.meta.labels, "classes": [sample.meta.labels["scene_class"], sample.meta.labels["season"]]} for sample in samples]
-        both = [replace(sample, meta=replace(sample.meta, labels=labels)) for sample, labels in zip(samples, told, strict=True)]
-        records.append(write_shard(folder / f"{stream.modality}-000000.tar", both))
-    classes = {"scene_class": {name: list(WORDS[name]) for name in CLASSES}, "classes": {name: list(own) for name, own in WORDS.items()}}
-    write_index(folder, records, {"classes": classes, "synthetic": True})
-    return folder
+    """The scenes of `shards` in rgb and dem, labelled for every task."""
+    return write_labelled(tmp_path_factory.mktemp("evaluate") / "labelled", shards, 1)
+
+
+@pytest.fixture(scope="session")
+def reordered(tmp_path_factory, shards) -> Path:
+    """The same, with samples and classes in the other order."""
+    return write_labelled(tmp_path_factory.mktemp("evaluate") / "reordered", shards, -1)
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Sees nothing: one vector for every image and every sentence."""
+    """Sees nothing: one vector for every image, every patch and every sentence."""
 
     name: str = "constant"
     sha256: str = "c0"
@@ -116,28 +136,50 @@ class Constant:
     def texts(self, sentences):
         return self.vector.expand(len(sentences), -1)
 
+    def patches(self, batch):
+        tokens = self.vector.expand(len(batch), 4, -1)
+        return Patches(tokens, (2, 2), tokens)
+
 
 @dataclass(frozen=True)
 class Oracle:
-    """Knows all: an image's vector names its classes, season and scene, a sentence's the class it is about."""
+    """Knows all.
+
+    An image's vector names its class, group and scene, a pixel's its cover; a sentence's the class that it is about, or, if it is a
+    caption, the image seen with it.
+    """
 
     name: str = "oracle"
     sha256: str = "0a"
     scale: float = 100.0
-    names: tuple[str, ...] = tuple(WORDS)
+    captions: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def images(self, batch):
-        rows = zip(batch.labels["scene_class"], batch.labels["season"], batch.labels["scene_index"], strict=True)
-        return torch.stack([F.normalize(self._axis(c) + self._axis(s) + F.one_hot(torch.tensor(28 + i), 64), dim=0) for c, s, i in rows])
+        named = zip(batch.labels["scene_class"], batch.labels["scene_index"], strict=True)
+        found = [F.normalize(_axis(_NAMES.index(c)) + _axis(_NAMES.index(group_of(c))) + _axis(len(_NAMES) + i), dim=0) for c, i in named]
+        self.captions.update((sentence, vector) for told, vector in zip(batch.captions, found, strict=True) for sentence in told)
+        return torch.stack(found)
 
     def texts(self, sentences):
-        return torch.stack([self._axis(self._about()[sentence]) for sentence in sentences])
+        return torch.stack([_axis(_ABOUT[text]) if text in _ABOUT else self.captions[text] for text in sentences])
 
-    def _about(self):
-        return {text: name for name, phrases in WORDS.items() for modality in MODALITIES for text in prompts(phrases, modality)}
+    def patches(self, batch):
+        cover, grid = batch.masks.long().flatten(1), tuple(batch.masks.shape[1:])
+        return Patches(F.one_hot(cover, len(COVER)).float(), grid, F.one_hot(len(WORDS) + cover, _WIDTH).float(), stride=1)
 
-    def _axis(self, name):
-        return F.one_hot(torch.tensor(self.names.index(name)), 64).float()
+
+_WIDTH = 64
+_NAMES = (*WORDS, *(f"{name} cover" for name in COVER))
+_ABOUT = {
+    text: number
+    for number, phrases in enumerate([*WORDS.values(), *COVER.values()])
+    for modality in MODALITIES
+    for text in prompts(phrases, modality)
+}
+
+
+def _axis(number):
+    return F.one_hot(torch.tensor(number), _WIDTH).float()
 
 
 @pytest.fixture(scope="session")

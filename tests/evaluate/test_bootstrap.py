@@ -66,4 +66,4 @@ def test_a_thousand_resamples_of_thousands_of_images_take_milliseconds():
         began = time.perf_counter()
         bootstrap(hits, weighted_mean, "1")
         times.append(time.perf_counter() - began)
-    assert min(times) < 0.25  # about 2 ms of CPU; the machine may be busy
+    assert min(times) < 0.1

@@ -1,5 +1,7 @@
 """Encoding once: every sample, in order, with the bands that are asked for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -24,6 +26,15 @@ def test_samples_keep_their_order_whatever_the_batch(embedder, streams):
         assert [dict(row) for row in found.labels] == [sample.meta.labels for sample in samples]
         assert (found.modality, found.sensors, found.bands, len(found)) == ("rgb", ("sentinel-2-tci",), ("R", "G", "B"), 12)
     assert one.revision == five.revision != encode_streams(embedder, streams["sar"]).revision
+
+
+def test_in_the_order_of_keys_each_sample_keeps_what_belongs_to_it(embedder, streams):
+    found = encode_streams(embedder, streams["rgb"])
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0)).tolist()
+    moved = {name: tuple(getattr(found, name)[i] for i in order) for name in ("keys", "labels", "captions")}
+    again = replace(found, vectors=found.vectors[order], **moved).by_key()
+    assert found.keys == tuple(sorted(found.keys)) and torch.equal(again.vectors, found.vectors)
+    assert (again.keys, again.labels, again.captions) == (found.keys, found.labels, found.captions)
 
 
 def test_a_band_subset_is_what_the_model_sees_of_those_bands(embedder, model, streams):

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.evaluate.encoded import Encoded
-from geolangbind.evaluate.multi_label import average_precision, f1_of, multi_label, named
+from geolangbind.evaluate.multi_label import average_precision, f1_of, macro, multi_label, named
 from geolangbind.evaluate.prompts import prompts_hash
 
 NAMES = tuple("abcde")
@@ -107,3 +107,9 @@ def test_labels_that_cannot_be_used_are_named(labels, message):
     one = Encoded("msi", ("s2",), ("B02",), ("0",), torch.ones(1, 5), (labels,), ((),))
     with pytest.raises(DataError, match=message):
         multi_label(embedder(), one, CLASSES, "classes")
+
+
+def test_a_draw_without_any_class_says_nothing():
+    rows = np.array([[0.5, 1.0], [0.4, 0.0]])  # score and truth; one sample has the class, the other none
+    found = macro(average_precision)(np.array([[1.0, 1.0], [0.0, 2.0]]), rows)
+    assert found[0] == 1 and np.isnan(found[1])

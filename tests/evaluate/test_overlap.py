@@ -89,3 +89,16 @@ def test_a_blind_guess_is_at_chance() -> None:
     most = figures(Overlap.of(torch.zeros_like(skewed), skewed, 5))["linear_miou"]
     assert most.value == pytest.approx(most.chance) == pytest.approx(0.45, abs=3e-3)
     assert {row.value for row in figures(Overlap.of(truth, truth, 5)).values()} == {1.0}
+
+
+def test_the_best_of_scores_is_counted_like_its_class_and_a_tie_in_equal_shares(maps) -> None:
+    told, truth = maps
+    scores = torch.nn.functional.one_hot(told, 5).movedim(3, 1).float()
+    one, other = Overlap.best(scores, truth), Overlap.of(told, truth, 5)
+    for name in ("both", "told", "truth"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    # two pixels of classes 0 and 2, told 0 or 1, and 2; a third has no label
+    tied = torch.tensor([[[5.0, 0.0, 1.0]], [[5.0, 0.0, 1.0]], [[0.0, 3.0, 1.0]]]).unsqueeze(0)
+    shared = Overlap.best(tied, torch.tensor([[[0, 2, UNLABELLED]]]))
+    assert (shared.told.tolist(), shared.both.tolist(), shared.truth.tolist()) == ([[0.5, 0.5, 1]], [[0.5, 0, 1]], [[1, 0, 1]])
+    assert shared.iou().tolist() == [0.5, 0, 1]

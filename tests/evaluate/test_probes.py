@@ -24,7 +24,7 @@ CLASSES = np.array(["lake", "forest", "road", "city"])
 def encoded(vectors, labels, label="scene"):
     """Images of given vectors and labels."""
     count = len(vectors)
-    keys = tuple(f"s{number}" for number in range(count))
+    keys = tuple(f"s{number:03}" for number in range(count))
     return Encoded("sar", ("sentinel1",), ("VV", "VH"), keys, vectors, tuple({label: value} for value in labels), ((),) * count)
 
 
@@ -187,7 +187,7 @@ def test_the_order_of_the_bank_moves_nothing(bank, asked) -> None:
 
 
 def test_what_cannot_be_probed_is_said(bank, asked) -> None:
-    with pytest.raises(DataError, match="sample s0 has no label 'use'"):
+    with pytest.raises(DataError, match="sample s000 has no label 'use'"):
         knn(asked[0], bank[0], "use")
     with pytest.raises(SettingsError, match="k is 0"):
         knn(asked[0], bank[0], "scene", k=0)

@@ -3,7 +3,7 @@
 import pytest
 
 from geolangbind.evaluate.published import published_rows
-from geolangbind.evaluate.results import averages
+from geolangbind.evaluate.report_tables import averages_of, make_tables, table_title
 from geolangbind.evaluate.suite import parse_suite
 from geolangbind.hydra_entry import compose
 
@@ -11,6 +11,10 @@ from geolangbind.hydra_entry import compose
 @pytest.fixture(scope="module")
 def suite():
     return parse_suite(compose("evaluate", ["suite=geolangbind_23"])["suite"])
+
+
+def means(rows, columns):
+    return {key: cell.value for key, cell in averages_of(rows, columns).items()}
 
 
 def test_rows_are_flagged_and_say_where_from(suite):
@@ -23,7 +27,7 @@ def test_rows_are_flagged_and_say_where_from(suite):
 
 def test_printed_averages_are_over_seven_columns_for_others_and_over_eight_for_geolangbind(suite):
     rows = published_rows("geolangbind_23")
-    found = averages(rows, suite.averages)
+    found = means(rows, suite.averages)
     printed = {row.model: row.value for row in rows if row.dataset == "printed-average"}
     assert len(printed) == 14
     for model, value in printed.items():
@@ -38,12 +42,17 @@ def test_printed_averages_are_over_seven_columns_for_others_and_over_eight_for_g
      ("SkyCLIP-50 (large)", "GeoLangBind-L-384", (0.5993, 0.6268), (0.6130, 0.6445))],
 )  # fmt: skip
 def test_like_for_like(suite, base, geolangbind, seven, eight):
-    found = averages(published_rows("geolangbind_23"), suite.averages)
+    found = means(published_rows("geolangbind_23"), suite.averages)
     assert [found[model, "out_of_domain_7"] for model in (base, geolangbind)] == pytest.approx(seven, abs=6e-5)
     assert [found[model, "all_8"] for model in (base, geolangbind)] == pytest.approx(eight, abs=6e-5)
 
 
 def test_an_average_needs_all_its_columns():
     rows = [row for row in published_rows("geolangbind_23") if row.dataset != "aid"]
-    assert not averages(rows, {"two": ["aid", "fmow"]})
-    assert averages(rows, {"one": ["fmow"]})["GeoLangBind-B-224", "one"] == pytest.approx(0.2017)
+    assert not means(rows, {"two": ["aid", "fmow"]})
+    assert means(rows, {"one": ["fmow"]})["GeoLangBind-B-224", "one"] == pytest.approx(0.2017)
+
+
+def test_a_metric_that_the_publication_does_not_name_is_told_as_such():
+    titles = [table_title(table) for table in make_tables(published_rows("geolangbind_23")) if table.task == "segmentation"]
+    assert titles == ["metric not named, % · suite geolangbind_23"]

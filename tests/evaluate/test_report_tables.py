@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from geolangbind.evaluate.report_tables import column_title, make_tables, metric_title, table_title
+from geolangbind.evaluate.report_tables import averages_of, column_title, make_tables, metric_title, table_title
 
 
 def cells(table):
@@ -63,7 +63,8 @@ def test_band_sets_of_one_dataset_are_named(row):
 
 def test_published_figures_stand_in_the_column_of_their_dataset(row, published):
     eurosat = {"dataset": "eurosat", "modality": "rgb"}
-    (table,) = make_tables([row(0.5, **eurosat), published(0.4, **eurosat), published(0.3, dataset="aid", modality="rgb")])
+    rows = [row(0.5, settings="5e77", **eurosat), published(0.4, **eurosat), published(0.3, dataset="aid", modality="rgb")]
+    (table,) = make_tables(rows)  # publications tell no settings, no bands and no revision
     assert cells(table) == {"a": [0.5, None], "CLIP": [0.4, 0.3]}
     assert [line.published for line in table.lines] == [False, True]
     assert [(column.dataset, column.chance, column.n) for column in table.columns] == [("eurosat", 0.1, 100), ("aid", None, None)]
@@ -88,6 +89,12 @@ def test_averages_both_ways_and_their_interval(row, published):
     assert (own[0].value, own[0].low) == (pytest.approx(0.5), pytest.approx(0.5 - 0.1 / math.sqrt(7)))
     assert own[0].high == pytest.approx(0.5 + 0.2 / math.sqrt(7))
     assert table.columns[by_title["out of domain"]].chance == pytest.approx(0.1)
+
+
+def test_averages_alone_are_of_zero_shot_accuracies(row):
+    rows = [row(0.5, dataset="one"), row(0.7, dataset="two"), row(0.9, dataset="one", metric="top5"), row(0.9, dataset="one", task="knn")]
+    found = averages_of([*rows, row(0.9, dataset="two", task="knn")], {"both": ["one", "two"]})
+    assert {key: cell.value for key, cell in found.items()} == {("a", "both"): pytest.approx(0.6)}
 
 
 def test_titles_say_what_they_are_about(row):

@@ -59,7 +59,7 @@ def test_the_command_appends_rows_beside_the_model_once(folder, shards, capsys, 
     commands._evaluate(config)
     evaluate({**config, "out": str(tmp_path / "elsewhere")})
     told = " ".join(capsys.readouterr().out.split())
-    assert "(synthetic data)" in told and "rows appended to" in told and "sentinel-2-tci" in told and "; 1 of 1 were there already" in told
+    assert "(synthetic data)" in told and "rows appended to" in told and "top1" in told and "; 1 of 1 were there already" in told
     for place in (folder, tmp_path / "elsewhere"):
         (row,) = [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()]
         assert (row["modality"], row["suite"], row["metric"], row["n"]) == ("rgb", "zero_shot", "top1", 12)
@@ -123,9 +123,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_row_is_kept_until_one_ingredient_changes(model, shards, labelled, tmp_path, measured, monkeypatch, change):
+def test_a_row_is_kept_until_one_ingredient_changes(constant, shards, labelled, tmp_path, measured, monkeypatch, change):
     def measure(sha256="1", shards=shards, task=TASK, **selection):
-        return run_suite(Ours("m", sha256, model), suite_of(shards, task, **{"modalities": ("rgb",), **selection}), tmp_path)
+        return run_suite(replace(constant, sha256=sha256), suite_of(shards, task, **{"modalities": ("rgb",), **selection}), tmp_path)
 
     first, again = measure(), measure()
     assert measured == ["rgb zero_shot"] and again.rows == first.rows and again.kept == len(first.rows) == 4
@@ -136,6 +136,49 @@ def test_a_row_is_kept_until_one_ingredient_changes(model, shards, labelled, tmp
         and not {row.id for row in changed.rows} & {row.id for row in first.rows}
     )
     assert read_rows(tmp_path / "results.jsonl") == first.rows + changed.rows  # what was measured before stays
+
+
+KNN = Task("knn", {"label": "season", "k": 3})
+BANKED = {
+    "weights": lambda *_: {"sha256": "d1ff"},
+    "data": lambda other, _: {"data": other},
+    "the training part": lambda other, _: {"bank": Source(shards=str(other))},
+    "a label": lambda *_: {"task": replace(KNN, settings={"label": "scene_class", "k": 3})},
+    "a setting": lambda *_: {"task": replace(KNN, settings={"label": "season", "k": 2})},
+    "the metrics asked for": lambda *_: {"task": replace(KNN, metrics=("top1",))},
+    "bands": lambda *_: {"bands": ("G", "R")},
+    "the metrics' version": lambda _, patch: other_version(patch),
+}
+
+
+@pytest.mark.parametrize("change", BANKED)
+def test_a_row_that_was_learned_is_kept_likewise(constant, labelled, reordered, tmp_path, measured, monkeypatch, change):
+    def measure(sha256="1", data=labelled, task=KNN, **selection):
+        usual = {"modalities": ("rgb",), "bank": Source(shards=str(labelled))}
+        return run_suite(replace(constant, sha256=sha256), suite_of(data, task, **usual | selection), tmp_path)
+
+    first, again = measure(), measure()
+    assert measured == ["rgb knn"] and again.rows == first.rows and again.kept == len(first.rows) == 1
+    changed = measure(**BANKED[change](reordered, monkeypatch))
+    assert measured == ["rgb knn"] * 2 and read_rows(tmp_path / "results.jsonl") == first.rows + changed.rows
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (Task("open_vocabulary"), {"classes": {"cover": {"water": ["the sea"]}}}),
+        (Task("open_vocabulary"), {"mask_classes": {"0": "sea", "1": "land"}}),
+        (Task("segmentation", {"steps": 1}), {"mask_classes": {"0": "sea", "1": "land"}}),
+    ],
+)
+def test_what_masks_mean_is_an_ingredient(constant, labelled, tmp_path, measured, monkeypatch, task, told):
+    suite = suite_of(labelled, task, modalities=("dem",), bank=Source(shards=str(labelled)))
+    first, again = (run_suite(constant, suite, tmp_path) for _ in range(2))
+    found = ShardSet.open(labelled)
+    other = ShardSet(found.folder, Index(found.index.shards, {**found.index.provenance, **told}), found.streams)
+    monkeypatch.setattr(run, "open_source", lambda *_: other)
+    changed = run_suite(constant, suite, tmp_path)
+    assert measured == [f"dem {task.name}"] * 2 and again.rows == first.rows and changed.kept == 0
 
 
 def test_a_threshold_is_an_ingredient(model, labelled, tmp_path, measured):

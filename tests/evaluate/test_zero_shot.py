@@ -55,7 +55,7 @@ def test_calibration_is_told_by_bins(oracle, encoded):
 
 
 def test_few_classes_have_no_top_five(oracle, encoded):
-    seasons = {name: (f"{name} time",) for name in ("winter", "spring", "summer", "autumn")}
+    seasons = dict.fromkeys(("winter", "spring", "summer", "autumn"), ("forest",))
     assert list(by_metric(zero_shot(oracle, encoded, seasons, "season"))) == ["top1", "mean_class", "ece"]
 
 
