@@ -13,6 +13,7 @@ from geolangbind.evaluate.report_markdown import render_markdown
 from geolangbind.evaluate.report_page import make_page, suite_averages
 from geolangbind.evaluate.report_rows import newest_rows, read_details
 from geolangbind.evaluate.report_tables import make_tables
+from geolangbind.evaluate.results import markdown
 
 PAGE = "report.html"
 
@@ -48,7 +49,11 @@ def join_reports(folders: Sequence[Path], page: Path) -> Path:
     others = [folder for folder in folders if folder.resolve() != page.parent.resolve()]
     pictures = [picture for folder in others for picture in read_pictures(folder) if not picture.path.name.startswith(PREFIX)]
     made = make_page(rows, tables, [*read_pictures(page.parent), *pictures])
-    for path, text in ((page, render_html(made)), (page.with_suffix(".md"), render_markdown(made, page.parent))):
+    plain = render_markdown(made, page.parent)
+    if len({row.model for row in rows if not row.published}) == 1:
+        own = [row for row in rows if not row.published]
+        plain += "\n".join(["", "## All figures in one table", "", "In percent, with 95 % intervals.", "", *markdown(own), ""])
+    for path, text in ((page, render_html(made)), (page.with_suffix(".md"), plain)):
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
     return page

@@ -121,28 +121,41 @@ def render(rows: Sequence[ResultRow], title: str) -> Table:
 
     Figures between modalities are left to the report.
     """
+    head, lines = _by_modality(rows)
+    table = Table(title=f"{title}; in %, with 95 % intervals", title_justify="left")
+    for column in head:
+        table.add_column(column, justify="left" if column in ("dataset", "task", "metric") else "right", overflow="fold")
+    for line in lines:
+        table.add_row(*(cell.replace(" (", "\n").rstrip(")") for cell in line))
+    return table
+
+
+def markdown(rows: Sequence[ResultRow]) -> list[str]:
+    """The same table as lines of Markdown."""
+    head, lines = _by_modality(rows)
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines)]
+
+
+def _by_modality(rows: Sequence[ResultRow]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: what is measured, a cell per modality, chance, number of trials."""
     shown = [row for row in rows if "->" not in row.modality]
     modalities = list(dict.fromkeys(row.modality for row in shown))
     several = [name for name in ("dataset", "task") if len({getattr(row, name) for row in shown}) > 1]
-    table = Table(title=f"{title}; in %, with 95 % intervals", title_justify="left")
-    for column in (*several, "metric"):
-        table.add_column(column, overflow="fold")
-    for column in (*modalities, "chance", "n"):
-        table.add_column(column, justify="right")
-    lines: dict[tuple[str, ...], dict[str, ResultRow]] = {}
+    found: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in shown:
-        lines.setdefault((row.dataset, row.task, row.metric, row.settings), {})[row.modality] = row
-    for by_modality in lines.values():
+        found.setdefault((row.dataset, row.task, row.metric, row.settings), {})[row.modality] = row
+    lines = []
+    for by_modality in found.values():
         first = next(iter(by_modality.values()))
-        cells = [_cell(by_modality.get(modality)) for modality in modalities]
-        table.add_row(*(str(getattr(first, name)) for name in several), first.metric, *cells, *_spans(list(by_modality.values())))
-    return table
+        named = [str(getattr(first, name)) for name in (*several, "metric")]
+        lines.append([*named, *(_cell(by_modality.get(modality)) for modality in modalities), *_spans(list(by_modality.values()))])
+    return [*several, "metric", *modalities, "chance", "n"], lines
 
 
 def _cell(row: ResultRow | None) -> str:
     if row is None:
         return ""
-    interval = "" if row.low is None or row.high is None else f"\n{100 * row.low:.0f}-{100 * row.high:.0f}"
+    interval = "" if row.low is None or row.high is None else f" ({100 * row.low:.0f}-{100 * row.high:.0f})"
     return f"{100 * row.value:.1f}{interval}"
 
 
