@@ -135,9 +135,9 @@ def test_equal_vectors_give_chance_and_an_oracle_gives_one():
 def test_blocks_keep_to_their_memory_whatever_the_pool(block_mib):
     width, sizes = 32, []
     for pool in (2_000, 20_000):
-        spans, block = next(_blocks((torch.zeros(3_000, width), torch.zeros(pool, width)), block_mib))
+        spans, block = next(_blocks((torch.zeros(3_000, width), torch.zeros(pool, width)), block_mib, torch.float64))
         rows, columns = (span.stop - span.start for span in spans)
-        assert 9 * block.numel() + 16 * width * (rows + columns) <= block_mib * 2**20
+        assert 40 * block.numel() + 20 * width * (rows + columns) <= block_mib * 2**20
         sizes.append(rows)
     assert sizes[0] == sizes[1]
 
