@@ -141,19 +141,22 @@ def _compare(vectors: tuple[Tensor, Tensor], block: Tensor, own: Tensor, way: in
         block: their scores, in 2^-52.
         own: exact scores of the queries, in 2^-52.
         way: 0 if the rows are the queries, 1 if the columns are.
-        error: how far the block's scores may be from the exact ones, in 2^-52.
+        error: how far the block's scores may be from the exact ones, in 2^-52; 0 for a block in float64.
         block_mib: see `ranks`.
     """
-    level = own.unsqueeze(1 - way)
-    above = block > (level + error).to(block.dtype)
-    unsure = _where((block >= (level - error).to(block.dtype)).logical_xor_(above))
-    if error and len(unsure) * _CROWD > block.numel():
-        _, exact = next(_blocks(vectors, block_mib, torch.float64))
-        return _count(exact > level, 1 - way), _count(exact == level, 1 - way)
-    pairs = torch.stack([unsure // block.shape[1], unsure % block.shape[1]], dim=1)
-    scores, queries = _pair_scores(vectors, pairs, block_mib), pairs[:, way]
-    better, tied = (torch.bincount(queries[chosen], minlength=len(own)) for chosen in (scores > own[queries], scores == own[queries]))
-    return better.add_(_count(above, 1 - way)), tied
+    level, along = own.unsqueeze(1 - way), 1 - way
+    if error:
+        above = block > (level + error).to(block.dtype)
+        unsure = _where((block >= (level - error).to(block.dtype)).logical_xor_(above))
+        if len(unsure) * _CROWD < block.numel():
+            pairs = torch.stack([unsure // block.shape[1], unsure % block.shape[1]], dim=1)
+            scores, queries = _pair_scores(vectors, pairs, block_mib), pairs[:, way]
+            better, tied = (
+                torch.bincount(queries[chosen], minlength=len(own)) for chosen in (scores > own[queries], scores == own[queries])
+            )
+            return better.add_(_count(above, along)), tied
+        _, block = next(_blocks(vectors, block_mib, torch.float64))
+    return _count(block > level, along), _count(block == level, along)
 
 
 def top_k(queries: Tensor, candidates: Tensor, k: int, block_mib: float = 64) -> tuple[Tensor, Tensor]:
