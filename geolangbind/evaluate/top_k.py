@@ -222,7 +222,7 @@ def _side(width: int, block_mib: float) -> int:
 
 def _pair_scores(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float) -> Tensor:
     """(P,) exact scores of pairs, in 2^-52."""
-    size = _side(vectors[0].shape[1], block_mib)
+    size = max(1, _side(vectors[0].shape[1], block_mib) // 8)  # small, for rows whose number changes leave holes in memory
     scores = torch.empty(len(pairs), dtype=torch.float64, device=pairs.device)
     for first in range(0, len(pairs), size):
         left, right = pairs[first : first + size].unbind(1)
@@ -243,7 +243,7 @@ def _float32_error(left: Tensor, right: Tensor) -> float:
     is for the denominator, and for lengths before the coordinates were rounded.
     """
     longest = _longest(left, right)
-    settings = torch.backends.cuda.matmul if left.is_cuda else torch.backends.mkldnn.matmul
+    settings = torch.backends.cuda.matmul if left.is_cuda else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     if settings.fp32_precision not in ("none", "ieee") or torch.is_autocast_enabled(left.device.type):
         return 0.0
     return 1.01 * (left.shape[1] + 4) * 2.0**-24 * longest * _GRID**2
