@@ -255,7 +255,7 @@ def _longest(*sides: Tensor) -> float:
     Raises:
         DataError: vectors are no unit vectors.
     """
-    lengths = [float(torch.linalg.vector_norm(vectors, dim=1).max()) for vectors in sides]
+    lengths = [float(torch.linalg.vector_norm(vectors, dim=1).max()) for vectors in sides if len(vectors)]
     if not all(length <= 1.4 for length in lengths):  # so written, NaN is found too
         raise DataError(
             "vectors to rank must be unit vectors, but one is longer or not finite; normalise them, or look for NaN in the model"

@@ -211,3 +211,8 @@ def test_what_cannot_be_ranked_is_said():
     for wrong in (2 * unit(3, 0), torch.full((3, 16), torch.nan)):
         with pytest.raises(DataError, match="must be unit vectors"):
             ranks(unit(3, 0), wrong, pairs)
+
+
+def test_an_empty_pool_has_no_true_candidate():
+    with pytest.raises(DataError, match="query 0 has no true candidate"):
+        ranks(unit(4, 0), unit(0, 0), torch.empty(0, 2, dtype=torch.int64))
