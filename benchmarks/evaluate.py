@@ -1,33 +1,38 @@
-"""Zero-shot classification and retrieval against plain torch (the full matrix of scores, then argmax or topk), and their memory.
+"""Zero-shot classification and retrieval against plain torch (the full matrix of scores, then topk), and their memory.
 
     python benchmarks/evaluate.py           # two threads, Markdown on the terminal, a few minutes, 5 GB for the plain arms
     python benchmarks/evaluate.py --quick   # the same on a tenth of the size, to see that it runs
 
-Random unit vectors of 512 dimensions; texts lie near their image, images near their class. 100,000 images x 1,000 classes; 10,000 images
-with five captions each, so a pool of 50,000 texts, recall at 1, 5 and 10 both ways. All arms find the same figures, or the benchmark
-stops. Peak memory is that of fresh processes (Linux), above what they hold when the vectors are made.
+What the suite runs, `judge` of evaluate/zero_shot.py and `ranks_both_ways` of evaluate/top_k.py, against plain torch with the same results:
+top-1, top-5, mean confidence and the diagonal of the confusion matrix; recall at 1, 5 and 10 both ways. Random unit vectors of 512
+dimensions; texts lie near their image, images near their class. 100,000 images x 1,000 classes; 10,000 images with five captions each, so
+a pool of 50,000 texts. All arms find the same figures, or the benchmark stops. Peak memory is that of fresh processes (Linux), above what
+they hold when the vectors are made: zero-shot of 10 times the images, and 1,000 images among 10 times the texts.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geolangbind.evaluate.top_k import ranks, ranks_both_ways
+from geolangbind.evaluate.metrics import hits_among
+from geolangbind.evaluate.top_k import ranks_both_ways
+from geolangbind.evaluate.zero_shot import judge
 
-WIDTH, CAPTIONS, RECALLS = 512, 5, (1, 5, 10)
+WIDTH, CAPTIONS, RECALLS, SCALE = 512, 5, (1, 5, 10), 100.0
+SIZES = 10_000, 100_000
 
 
 def unit_near(centers: Tensor, noise: float) -> Tensor:
@@ -43,21 +48,28 @@ def labelled(images: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     return unit_near(prototypes[truth], 4.0), prototypes, truth
 
 
-def captioned(texts: int) -> tuple[Tensor, Tensor, Tensor]:
+def captioned(images: int, texts: int) -> tuple[Tensor, Tensor, Tensor]:
     """Vectors of images and captions, and the image of each caption."""
-    images = unit_near(torch.zeros(texts // CAPTIONS, WIDTH), 1.0)
-    owner = torch.arange(texts) // CAPTIONS
-    return images, unit_near(images[owner], 4.0), owner
+    owner = torch.arange(texts) % images
+    shown = unit_near(torch.zeros(images, WIDTH), 1.0)
+    return shown, unit_near(shown[owner], 4.0), owner
 
 
-def our_top1(images: Tensor, classes: Tensor, truth: Tensor) -> list[float]:
-    """Zero-shot accuracy from blocks."""
-    return [float(ranks(images, classes, torch.stack([torch.arange(len(truth)), truth], 1)).hits(1).mean())]
+def our_zero_shot(images: Tensor, classes: Tensor, truth: Tensor) -> list[float]:
+    """Zero-shot figures, rows at a time."""
+    found = judge(images, classes, truth.numpy(), SCALE)
+    hits = [float(hits_among(found.better, found.tied, k).mean()) for k in (1, 5)]
+    return [*hits, float(found.sure.mean()), float(found.confusion.trace()) / len(truth)]
 
 
-def plain_top1(images: Tensor, classes: Tensor, truth: Tensor) -> list[float]:
-    """Zero-shot accuracy from the full matrix."""
-    return [float(((images @ classes.T).argmax(1) == truth).float().mean())]
+def plain_zero_shot(images: Tensor, classes: Tensor, truth: Tensor) -> list[float]:
+    """Zero-shot figures from the full matrix."""
+    scores = images @ classes.T
+    best = scores.topk(5, dim=1).indices
+    hits = [float((best[:, :k] == truth[:, None]).any(1).float().mean()) for k in (1, 5)]
+    sure = float((SCALE * scores).softmax(1).amax(1).mean())
+    confusion = torch.bincount(truth * len(classes) + best[:, 0], minlength=len(classes) ** 2).view(len(classes), -1)
+    return [*hits, sure, float(confusion.trace()) / len(truth)]
 
 
 def our_recalls(images: Tensor, texts: Tensor, owner: Tensor) -> list[float]:
@@ -68,49 +80,57 @@ def our_recalls(images: Tensor, texts: Tensor, owner: Tensor) -> list[float]:
 
 def plain_recalls(images: Tensor, texts: Tensor, owner: Tensor) -> list[float]:
     """Recalls from the full matrix, both ways."""
-    scores, recalls = images @ texts.T, []
-    for matrix, true in (
-        (scores, lambda best: owner[best] == torch.arange(len(images))[:, None]),
-        (scores.T, lambda best: best == owner[:, None]),
-    ):
-        best = matrix.topk(max(RECALLS), dim=1).indices
-        recalls += [float(true(best[:, :k]).any(1).float().mean()) for k in RECALLS]
-    return recalls
+    scores, most = images @ texts.T, max(RECALLS)
+    true = (
+        owner[scores.topk(most, dim=1).indices] == torch.arange(len(images))[:, None],
+        scores.T.topk(most, dim=1).indices == owner[:, None],
+    )
+    return [float(way[:, :k].any(1).float().mean()) for way in true for k in RECALLS]
 
 
-ARMS = {"ours": our_recalls, "topk": plain_recalls}
+Arm = Callable[[Tensor, Tensor, Tensor], list[float]]
+ARMS: dict[str, dict[str, Arm]] = {
+    "zero-shot": {"ours": our_zero_shot, "plain": plain_zero_shot},
+    "retrieval": {"ours": our_recalls, "plain": plain_recalls},
+}
 
 
-def compare(case: str, arms: Mapping[str, Callable[[], list[float]]], rounds: int) -> None:
+def compare(case: str, made: tuple[Tensor, Tensor, Tensor], rounds: int) -> None:
     """Rows of medians, arms in turn."""
+    arms = ARMS[case]
     times: dict[str, list[float]] = {name: [] for name in arms}
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, arm in arms.items():
             began = time.perf_counter()
-            figures[name] = arm()
+            figures[name] = arm(*made)
             times[name].append(time.perf_counter() - began)
     ours = statistics.median(times["ours"])
     for name, seconds in times.items():
         if max(abs(a - b) for a, b in zip(figures[name], figures["ours"], strict=True)) > 1e-4:
             raise SystemExit(f"{case}: {name} finds {figures[name]}, ours {figures['ours']}")
         took = statistics.median(seconds)
-        row(case, name, f"{took:.2f}", f"{ours / took:.2f}")
+        row(f"{case}, {len(made[0]):,} x {len(made[1]):,}", name, f"{took:.2f}", f"{ours / took:.2f}")
 
 
-def peak_growth(arm: str, texts: int) -> float:
+def make(case: str, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors whose memory is measured: so many images for zero-shot, so many texts for retrieval."""
+    return labelled(size, 1_000) if case == "zero-shot" else captioned(min(size, 1_000), size)
+
+
+def peak_growth(case: str, arm: str, size: int, threads: int) -> float:
     """Peak memory of one arm in a fresh process above vectors and imports, in MB."""
-    command = [sys.executable, __file__, "--arm", arm, "--texts", str(texts)]
+    command = [sys.executable, __file__, "--case", case, "--arm", arm, "--size", str(size), "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure_arm(arm: str, texts: int) -> None:
+def measure_arm(case: str, arm: str, size: int) -> None:
     """What the fresh process does."""
-    ARMS[arm](*captioned(10 * CAPTIONS))  # what libraries keep from their first call is not the pool's
-    made = captioned(texts)
+    ARMS[case][arm](*make(case, 50))  # what libraries keep from their first call is not the pool's
+    made = make(case, size)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak starts again from here
     before = peak_kb()
-    ARMS[arm](*made)
+    ARMS[case][arm](*made)
     print((peak_kb() - before) * 1024 / 1e6)
 
 
@@ -130,29 +150,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to see that it runs")
-    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
-    parser.add_argument("--texts", type=int, help=argparse.SUPPRESS)
+    for hidden, kind in (("--case", str), ("--arm", str), ("--size", int)):
+        parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
     told = parser.parse_args()
     torch.set_num_threads(told.threads)
     if told.arm:
-        measure_arm(told.arm, told.texts)
+        measure_arm(told.case, told.arm, told.size)
         return
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {told.threads} threads, torch {torch.__version__}\n")
+    load = ", ".join(f"{minutes:.1f}" for minutes in os.getloadavg())
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {told.threads} threads, torch {torch.__version__}, load {load} before\n")
     part = 10 if told.quick else 1
     row("case", "arm", "s", "ours / this")
     row("---", "---", "---:", "---:")
-    images = labelled(100_000 // part, 1_000)
-    compare(
-        f"zero-shot, {len(images[0])} x 1000", {"ours": partial(our_top1, *images), "argmax": partial(plain_top1, *images)}, told.rounds
-    )
-    pool = captioned(50_000 // part)
-    compare(f"retrieval, {len(pool[0])} x {len(pool[1])}", {name: partial(arm, *pool) for name, arm in ARMS.items()}, told.rounds)
+    compare("zero-shot", labelled(100_000 // part, 1_000), told.rounds)
+    compare("retrieval", captioned(10_000 // part, 10_000 // part * CAPTIONS), told.rounds)
     print()
-    row("peak memory above the vectors, MB", *(f"{texts // part} texts" for texts in (5_000, 50_000)), "growth")
-    row("---", "---:", "---:", "---:")
-    for name in ("ours", "topk"):
-        small, large = (peak_growth(name, texts // part) for texts in (5_000, 50_000))
-        row(name, f"{small:.0f}", f"{large:.0f}", f"{large / small:.1f}")
+    row("peak memory above the vectors, MB", "arm", *(f"{size // part:,}" for size in SIZES), "growth")
+    row("---", "---", "---:", "---:", "---:")
+    for case, arms in ARMS.items():
+        for name in arms:
+            small, large = (peak_growth(case, name, size // part, told.threads) for size in SIZES)
+            row(case, name, f"{small:.0f}", f"{large:.0f}", f"{large / small:.1f}")
 
 
 if __name__ == "__main__":

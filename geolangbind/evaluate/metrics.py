@@ -35,21 +35,26 @@ class Accuracy:
     high: float
 
 
-def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> NDArray[np.float64]:
-    """Probability that the true candidate is among the best k, where equal scores (see `TIE`) stand in random order.
+def standing(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many candidates score better than the true one, and how many the same (see `TIE`), itself included.
 
     Args:
         scores: (N, K) cosine similarities or the like, higher is better.
         truth: (N,) number of the true candidate.
-        k: how many candidates are looked at.
-
-    Returns:
-        (N,) in [0, 1]; 0 or 1 where nothing ties.
     """
     own = np.take_along_axis(scores, truth[:, None], axis=1)
-    better = (scores > own + TIE).sum(axis=1)
-    tied = (scores >= own - TIE).sum(axis=1) - better
+    better = np.count_nonzero(scores > own + TIE, axis=1)
+    return better, np.count_nonzero(scores >= own - TIE, axis=1) - better
+
+
+def hits_among(better: NDArray[np.integer], tied: NDArray[np.integer], k: int) -> NDArray[np.float64]:
+    """Probability (N,) that the true candidate is among the best k, where equal scores stand in random order; see `standing`."""
     return np.asarray(np.clip((k - better) / tied, 0, 1), np.float64)
+
+
+def hits_at(scores: NDArray[np.floating], truth: NDArray[np.integer], k: int) -> NDArray[np.float64]:
+    """`hits_among` the best k of scores (N, K): 0 or 1 where nothing ties."""
+    return hits_among(*standing(scores, truth), k)
 
 
 def top1(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
@@ -63,17 +68,18 @@ def accuracy(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> Accura
     return Accuracy(share, len(truth), *wilson_interval(share, len(truth)))
 
 
-def confusion(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> NDArray[np.float64]:
+def confusion(scores: NDArray[np.floating], truth: NDArray[np.integer], earlier: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Confusion matrix (K, K): row is the true class, column the best-scored one; a tie of T classes counts 1/T in each.
 
     Args:
         scores: (N, K), higher is better.
         truth: (N,) class numbers.
+        earlier: the matrix of samples before these, which are added to it.
     """
     best = scores >= scores.max(axis=1, keepdims=True) - TIE
     rows, columns = np.nonzero(best)
-    found = np.zeros((scores.shape[1],) * 2)
-    np.add.at(found, (truth[rows], columns), 1 / best.sum(axis=1)[rows])
+    found = np.zeros((scores.shape[1],) * 2) if earlier is None else earlier
+    np.add.at(found, (truth[rows], columns), 1 / np.bincount(rows)[rows])
     return found
 
 

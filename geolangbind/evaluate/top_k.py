@@ -5,6 +5,8 @@ tolerance does not help: "almost equal" is not transitive, and its border moves 
 multiples of 2^-26, which moves a score less than float32 arithmetic would, and multiplied in float64: products are multiples of 2^-52,
 every partial sum is at most 2 (Cauchy-Schwarz), so all of them fit into 53 bits and nothing is rounded. A score is the same number in
 every order, block and library.
+
+Few pairs need that: the float32 product decides all whose score is farther from the one to beat than float32 can err.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from geolangbind.errors import DataError
 
 _GRID = 2.0**26
 _MIB = 2**20
+_CROWD = 32
+"""One exact score alone takes as long as some 32 of a block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +109,7 @@ def ranks_both_ways(left: Tensor, right: Tensor, pairs: Tensor, block_mib: float
 
 
 def _ranks(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float, ways: int) -> list[Ranks]:
-    _require_unit(*vectors)
+    error = _float32_error(*vectors)
     scores = _pair_scores(vectors, pairs, block_mib)
     best: list[Tensor] = []
     found: list[Ranks] = []
@@ -120,12 +124,39 @@ def _ranks(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float, ways
         true = torch.bincount(own[scores == top[own]], minlength=len(side))
         relevant = torch.bincount(own, minlength=len(side))
         found.append(Ranks(torch.zeros_like(true), torch.zeros_like(true), true, relevant, len(other)))
-    for spans, block in _blocks(vectors, block_mib):
+    for spans, block in _blocks(vectors, block_mib, torch.float32 if error else torch.float64):
+        part = vectors[0][spans[0]], vectors[1][spans[1]]
         for way in range(ways):
-            own = best[way][spans[way]].unsqueeze(1 - way)
-            found[way].better[spans[way]] += _count(block > own, 1 - way)
-            found[way].tied[spans[way]] += _count(block == own, 1 - way)
+            better, tied = _compare(part, block, best[way][spans[way]], way, error, block_mib)
+            found[way].better[spans[way]] += better
+            found[way].tied[spans[way]] += tied
     return found
+
+
+def _compare(vectors: tuple[Tensor, Tensor], block: Tensor, own: Tensor, way: int, error: float, block_mib: float) -> tuple[Tensor, Tensor]:
+    """How many of a block's scores are above and equal to each query's own.
+
+    Args:
+        vectors: of the block's rows and columns.
+        block: their scores, in 2^-52.
+        own: exact scores of the queries, in 2^-52.
+        way: 0 if the rows are the queries, 1 if the columns are.
+        error: how far the block's scores may be from the exact ones, in 2^-52; 0 for a block in float64.
+        block_mib: see `ranks`.
+    """
+    level, along = own.unsqueeze(1 - way), 1 - way
+    if error:
+        above = block > (level + error).to(block.dtype)
+        unsure = _where((block >= (level - error).to(block.dtype)).logical_xor_(above))
+        if len(unsure) * _CROWD < block.numel():
+            pairs = torch.stack([unsure // block.shape[1], unsure % block.shape[1]], dim=1)
+            scores, queries = _pair_scores(vectors, pairs, block_mib), pairs[:, way]
+            better, tied = (
+                torch.bincount(queries[chosen], minlength=len(own)) for chosen in (scores > own[queries], scores == own[queries])
+            )
+            return better.add_(_count(above, along)), tied
+        _, block = next(_blocks(vectors, block_mib, torch.float64))
+    return _count(block > level, along), _count(block == level, along)
 
 
 def top_k(queries: Tensor, candidates: Tensor, k: int, block_mib: float = 64) -> tuple[Tensor, Tensor]:
@@ -143,11 +174,11 @@ def top_k(queries: Tensor, candidates: Tensor, k: int, block_mib: float = 64) ->
     Raises:
         DataError: vectors are no unit vectors.
     """
-    _require_unit(queries, candidates)
+    _longest(queries, candidates)
     k = min(k, len(candidates))
     scores = torch.full((len(queries), k), -torch.inf, dtype=torch.float64, device=queries.device)
     numbers = torch.zeros((len(queries), k), dtype=torch.int64, device=queries.device)
-    for (rows, columns), block in _blocks((queries, candidates), block_mib):
+    for (rows, columns), block in _blocks((queries, candidates), block_mib, torch.float64):
         pool = torch.cat([scores[rows], block], dim=1)
         chosen = _first_of_best(pool, k)
         earlier = numbers[rows].gather(1, chosen.clamp(max=k - 1))
@@ -166,42 +197,77 @@ def _first_of_best(pool: Tensor, k: int) -> Tensor:
     return chosen.gather(1, pool.gather(1, chosen).argsort(dim=1, descending=True, stable=True))
 
 
-def _blocks(vectors: tuple[Tensor, Tensor], block_mib: float) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """Exact scores, in 2^-52, of blocks of rows with blocks of columns, and where they lie; a block lasts until the next one."""
+def _blocks(vectors: tuple[Tensor, Tensor], block_mib: float, dtype: torch.dtype) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Scores, in 2^-52, of blocks of rows with blocks of columns, and where they lie; a block lasts until the next one.
+
+    In float64 they are exact, in float32 off by `_float32_error`.
+    """
     left, right = vectors
-    # a square of s x s scores with a mask, 9 bytes each, and 2 x s vectors in float64 and on the way there: 9 s^2 + 32 D s bytes
-    half = 16 * left.shape[1]
-    size = max(1, int((math.sqrt(half**2 + 9 * block_mib * _MIB) - half) / 9))
-    memory = torch.empty(min(size, len(left)) * min(size, len(right)), dtype=torch.float64, device=left.device)
+    size = _side(left.shape[1], block_mib)
+    memory = torch.empty(min(size, len(left)) * min(size, len(right)), dtype=dtype, device=left.device)
     for first in range(0, len(left), size):
         rows = slice(first, min(first + size, len(left)))
-        whole = _whole(left[rows])
+        whole = _whole(left[rows]).to(dtype)
         for start in range(0, len(right), size):
             columns = slice(start, min(start + size, len(right)))
-            other = _whole(right[columns])
+            other = _whole(right[columns]).to(dtype)
             yield (rows, columns), torch.mm(whole, other.T, out=memory[: len(whole) * len(other)].view(len(whole), len(other)))
+
+
+def _side(width: int, block_mib: float) -> int:
+    """Rows and columns s of a block: up to 40 bytes a score (ties of `top_k` to be sorted), and 20 a coordinate of either side."""
+    half = 20 * width
+    return max(1, int((math.sqrt(half**2 + 40 * block_mib * _MIB) - half) / 40))
 
 
 def _pair_scores(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float) -> Tensor:
     """(P,) exact scores of pairs, in 2^-52."""
-    size = max(1, int(block_mib * _MIB / (64 * vectors[0].shape[1])))
-    parts = (pairs[first : first + size].unbind(1) for first in range(0, len(pairs), size))
-    return torch.cat([_whole(vectors[0][left]).mul_(_whole(vectors[1][right])).sum(1) for left, right in parts])
+    size = max(1, _side(vectors[0].shape[1], block_mib) // 8)  # small, for rows whose number changes leave holes in memory
+    scores = torch.empty(len(pairs), dtype=torch.float64, device=pairs.device)
+    for first in range(0, len(pairs), size):
+        left, right = pairs[first : first + size].unbind(1)
+        scores[first : first + size] = _whole(vectors[0][left]).double().mul_(_whole(vectors[1][right])).sum(1)
+    return scores
 
 
 def _whole(vectors: Tensor) -> Tensor:
-    """Coordinates in 2^-26, rounded to whole numbers, in float64. Doubling a float32 26 times loses nothing."""
-    return (vectors * _GRID).round_().double()
+    """Coordinates in 2^-26, rounded to whole numbers. Doubling a float32 26 times loses nothing."""
+    return (vectors * _GRID).round_()
 
 
-def _require_unit(*sides: Tensor) -> None:
-    for vectors in sides:
-        if not bool((torch.linalg.vector_norm(vectors, dim=1) <= 1.4).all()):  # so written, NaN is found too
-            raise DataError(
-                "vectors to rank must be unit vectors, but one is longer or not finite; normalise them, or look for NaN in the model"
-            )
+def _float32_error(left: Tensor, right: Tensor) -> float:
+    """How far scores of float32 blocks may be from the exact ones, in 2^-52; 0 if products of float32 are set to be faster than float32.
+
+    A sum of D products in any order errs by at most D u / (1 - D u) times the product of the lengths, u = 2^-24 (Higham 2002, Accuracy
+    and Stability of Numerical Algorithms, 3.1). Two more u are for coordinates given in float64, two for the border's own rounding; 1 %
+    is for the denominator, and for lengths before the coordinates were rounded.
+    """
+    longest = _longest(left, right)
+    settings = torch.backends.cuda.matmul if left.is_cuda else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    if settings.fp32_precision not in ("none", "ieee") or torch.is_autocast_enabled(left.device.type):
+        return 0.0
+    return 1.01 * (left.shape[1] + 4) * 2.0**-24 * longest * _GRID**2
+
+
+def _longest(*sides: Tensor) -> float:
+    """Product of the greatest lengths of vectors, 1 at least.
+
+    Raises:
+        DataError: vectors are no unit vectors.
+    """
+    lengths = [float(torch.linalg.vector_norm(vectors, dim=1).max()) for vectors in sides if len(vectors)]
+    if not all(length <= 1.4 for length in lengths):  # so written, NaN is found too
+        raise DataError(
+            "vectors to rank must be unit vectors, but one is longer or not finite; normalise them, or look for NaN in the model"
+        )
+    return math.prod(max(1.0, length) for length in lengths)
 
 
 def _count(mask: Tensor, dim: int) -> Tensor:
-    """Number of true values along a dimension. On the CPU torch's own takes ten times as long as NumPy's."""
-    return mask.sum(dim) if mask.is_cuda else torch.from_numpy(np.count_nonzero(mask.numpy(), axis=dim))
+    """Number of true values along a dimension, int32: as such torch sums a hundred times as fast as to int64."""
+    return mask.view(torch.uint8).sum(dim, dtype=torch.int32)
+
+
+def _where(mask: Tensor) -> Tensor:
+    """Numbers of the true values of a flattened mask. On the CPU NumPy is four times as fast as torch."""
+    return mask.flatten().nonzero().squeeze(1) if mask.is_cuda else torch.from_numpy(np.flatnonzero(mask.numpy()))

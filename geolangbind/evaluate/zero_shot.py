@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,12 +24,32 @@ from geolangbind.evaluate.metrics import (
     confidence_bins,
     confidences,
     confusion,
-    hits_at,
+    hits_among,
     mean_class,
+    standing,
     wilson_interval,
 )
 from geolangbind.evaluate.prompts import prompts, prompts_hash
 from geolangbind.model import GeoLangBind
+
+_BLOCK = 1 << 20  # scores in memory at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the scores of N samples and K classes say.
+
+    Attributes:
+        better: (N,) how many classes score higher than the true one.
+        tied: (N,) how many score the same, itself included.
+        sure: (N,) largest probability of the softmax.
+        confusion: (K, K), see `metrics.confusion`.
+    """
+
+    better: NDArray[np.int64]
+    tied: NDArray[np.int64]
+    sure: NDArray[np.float64]
+    confusion: NDArray[np.float64]
 
 
 def class_vectors(model: GeoLangBind, classes: Mapping[str, Sequence[str]], modality: str) -> Tensor:
@@ -45,9 +66,33 @@ def class_scores(
     embedder: Embedder, encoded: Encoded, classes: Mapping[str, Sequence[str]], templates: Sequence[str] = ()
 ) -> NDArray[np.float32]:
     """Cosine similarities (N, K) of samples and classes; the modality's own templates where none are given."""
-    vectors = mean_vectors(embedder.texts, (prompts(phrases, encoded.modality, templates) for phrases in classes.values()))
-    scores: NDArray[np.float32] = (encoded.vectors @ vectors.T).numpy()
+    scores: NDArray[np.float32] = (encoded.vectors @ _read(embedder, encoded.modality, classes, templates).T).numpy()
     return scores
+
+
+def _read(embedder: Embedder, modality: str, classes: Mapping[str, Sequence[str]], templates: Sequence[str]) -> Tensor:
+    return mean_vectors(embedder.texts, (prompts(phrases, modality, templates) for phrases in classes.values()))
+
+
+def judge(samples: Tensor, classes: Tensor, truth: NDArray[np.int64], scale: float) -> Judged:
+    """Compare samples with classes, some rows at a time: memory does not grow with the matrix of scores.
+
+    Args:
+        samples: (N, D) unit vectors.
+        classes: (K, D) unit vectors.
+        truth: (N,) class numbers.
+        scale: of the logits.
+    """
+    better, tied = np.empty_like(truth), np.empty_like(truth)
+    sure, table = np.empty(len(truth)), np.zeros((len(classes),) * 2)
+    size = max(1, _BLOCK // len(classes))
+    for first in range(0, len(truth), size):
+        rows = slice(first, first + size)
+        scores = (samples[rows] @ classes.T).numpy()
+        better[rows], tied[rows] = standing(scores, truth[rows])
+        sure[rows] = confidences(scores, scale)
+        table = confusion(scores, truth[rows], table)
+    return Judged(better, tied, sure, table)
 
 
 def true_classes(encoded: Encoded, classes: Iterable[str], label: str) -> NDArray[np.int64]:
@@ -84,32 +129,30 @@ def zero_shot(
         DataError: see `true_classes`.
     """
     truth = true_classes(encoded, classes, label)
-    scores = class_scores(embedder, encoded, classes, templates)
+    found = judge(encoded.vectors, _read(embedder, encoded.modality, classes, templates), truth, embedder.scale)
     count, names, seed = len(truth), list(classes), encoded.revision
     measure = partial(
         Measure, "zero_shot", modality=encoded.modality, n=count, sensors=" ".join(encoded.sensors), bands=" ".join(encoded.bands),
         prompts=prompts_hash(classes, encoded.modality, templates),
     )  # fmt: skip
-    hits = hits_at(scores, truth, 1)
+    hits = hits_among(found.better, found.tied, 1)
     share, chance = float(hits.mean()), 1 / len(names)
     low, high = wilson_interval(share, count)
-    details = {"bootstrap": bootstrap(hits[:, None], weighted_mean, seed), **_by_class(scores, truth, names)}
-    found = [measure("top1", value=share, chance=chance, low=low, high=high, details=details)]
+    details = {"bootstrap": bootstrap(hits[:, None], weighted_mean, seed), **_by_class(found.confusion, truth, names)}
+    measures = [measure("top1", value=share, chance=chance, low=low, high=high, details=details)]
     if len(names) > 5:
-        share = float(hits_at(scores, truth, 5).mean())
+        share = float(hits_among(found.better, found.tied, 5).mean())
         low, high = wilson_interval(share, count)
-        found.append(measure("top5", value=share, chance=5 / len(names), low=low, high=high))
+        measures.append(measure("top5", value=share, chance=5 / len(names), low=low, high=high))
     low, high = bootstrap(np.stack([truth, hits], axis=1), weighted_class_mean, seed)
-    found.append(measure("mean_class", value=mean_class(hits, truth), chance=chance, low=low, high=high))
-    sure = confidences(scores, embedder.scale)
-    low, high = bootstrap(np.stack([confidence_bins(sure), hits - sure], axis=1), weighted_gap, seed)
-    details = {"scale": embedder.scale, "calibration": _calibration(sure, hits)}
-    return [*found, measure("ece", value=calibration_error(sure, hits), chance=0.0, low=low, high=high, details=details)]
+    measures.append(measure("mean_class", value=mean_class(hits, truth), chance=chance, low=low, high=high))
+    low, high = bootstrap(np.stack([confidence_bins(found.sure), hits - found.sure], axis=1), weighted_gap, seed)
+    details = {"scale": embedder.scale, "calibration": _calibration(found.sure, hits)}
+    return [*measures, measure("ece", value=calibration_error(found.sure, hits), chance=0.0, low=low, high=high, details=details)]
 
 
-def _by_class(scores: NDArray[np.floating], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+def _by_class(table: NDArray[np.float64], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
     """Accuracy with its number of samples for each class that occurs, and the confusion matrix, rows the truth."""
-    table = confusion(scores, truth)
     counts = np.bincount(truth, minlength=len(names))
     per_class = {name: {"accuracy": table[i, i] / counts[i], "n": int(counts[i])} for i, name in enumerate(names) if counts[i]}
     return {"classes": list(names), "per_class": per_class, "confusion": table.round(6).tolist()}

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from geolangbind.errors import DataError
-from geolangbind.evaluate.top_k import Ranks, _blocks, hit_chance, ranks, ranks_both_ways, top_k
+from geolangbind.evaluate.top_k import Ranks, _blocks, _float32_error, hit_chance, ranks, ranks_both_ways, top_k
 
 
 def unit(count, seed, width=16):
@@ -111,6 +112,48 @@ def test_scores_are_exact():
     assert (scores - (queries.double() @ candidates.double().T).gather(1, numbers)).abs().max() < 2**-24
 
 
+def by_integers(queries, candidates, pairs):
+    """Ranks from whole numbers in 64 bits."""
+    left, right = ((side.double() * 2**26).round().long() for side in (queries, candidates))
+    scores, true = left @ right.T, torch.zeros(len(left), len(right), dtype=torch.bool)
+    true[tuple(pairs.T)] = True
+    own = scores.masked_fill(~true, -(2**60)).amax(1, keepdim=True)
+    tied = scores == own
+    return Ranks((scores > own).sum(1), tied.sum(1), (tied & true).sum(1), true.sum(1), len(right))
+
+
+@pytest.mark.parametrize("noise", [1.0, 0.03, 3e-4, 0.0], ids=["apart", "few unsure", "most unsure", "equal"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_screening_changes_no_rank(noise, dtype):
+    center = unit(1, 5, 64)
+    queries, candidates = (F.normalize((center + noise * unit(count, count, 64)).to(dtype), dim=1) for count in (70, 300))
+    candidates[200:] = candidates[:100]
+    own = torch.stack([torch.arange(300) % 70, torch.arange(300)], 1)
+    found = ranks_both_ways(queries, candidates, own, block_mib=0.2)
+    expected = by_integers(queries, candidates, own), by_integers(candidates, queries, own.flip(1))
+    assert all(map(same, found, expected))
+
+
+@pytest.mark.parametrize("width", [3, 512, 4096])
+def test_float32_errs_less_than_its_bound(width):
+    for left, right in ((unit(50, 0, width), unit(60, 1, width)), (unit(60, 2, width).abs(),) * 2):
+        (_, rough), (_, exact) = (next(_blocks((left, right), 64, dtype)) for dtype in (torch.float32, torch.float64))
+        assert 0 < (rough - exact).abs().max() <= _float32_error(left, right)
+
+
+def test_products_set_to_be_faster_than_float32_are_not_trusted():
+    queries, candidates, pairs = unit(40, 0), unit(70, 1), random_pairs(40, 70, 2)
+    expected = ranks(queries, candidates, pairs)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _float32_error(queries, candidates) == 0 and same(ranks(queries, candidates, pairs), expected)
+    settings = torch.backends.mkldnn.matmul
+    settings.fp32_precision = "bf16"
+    try:
+        assert _float32_error(queries, candidates) == 0 and same(ranks(queries, candidates, pairs), expected)
+    finally:
+        settings.fp32_precision = "none"
+
+
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 99))
 def test_top_k_takes_the_first_of_equal_ones(k, pool, seed):
     # coordinates of quarters: many equal scores
@@ -131,15 +174,26 @@ def test_equal_vectors_give_chance_and_an_oracle_gives_one():
     assert ranks(unit(40, 1), unit(40, 1), torch.stack([own, own], 1)).hits(1).tolist() == [1.0] * 40
 
 
-@pytest.mark.parametrize("block_mib", [0.5, 4, 64])
-def test_blocks_keep_to_their_memory_whatever_the_pool(block_mib):
-    width, sizes = 32, []
-    for pool in (2_000, 20_000):
-        spans, block = next(_blocks((torch.zeros(3_000, width), torch.zeros(pool, width)), block_mib))
-        rows, columns = (span.stop - span.start for span in spans)
-        assert 9 * block.numel() + 16 * width * (rows + columns) <= block_mib * 2**20
-        sizes.append(rows)
-    assert sizes[0] == sizes[1]
+class Largest(TorchDispatchMode):
+    """Bytes of the largest tensor that an operation makes."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.size = max(self.size, made.numel() * made.element_size())
+        return made
+
+
+@pytest.mark.parametrize("noise", [1.0, 0.0], ids=["apart", "equal"])
+def test_memory_does_not_grow_with_the_pool(noise):
+    for pool in (500, 5_000):
+        own = torch.stack([torch.arange(pool) % 200, torch.arange(pool)], 1)
+        queries, candidates = (F.normalize(unit(1, 0, 32) + noise * unit(count, count, 32), dim=1) for count in (200, pool))
+        with Largest() as largest:
+            ranks_both_ways(queries, candidates, own, block_mib=0.5)
+        assert largest.size <= 2**19 / 4  # the matrix would be 8 MB
 
 
 def test_vectors_are_left_as_they_are():
@@ -157,3 +211,8 @@ def test_what_cannot_be_ranked_is_said():
     for wrong in (2 * unit(3, 0), torch.full((3, 16), torch.nan)):
         with pytest.raises(DataError, match="must be unit vectors"):
             ranks(unit(3, 0), wrong, pairs)
+
+
+def test_an_empty_pool_has_no_true_candidate():
+    with pytest.raises(DataError, match="query 0 has no true candidate"):
+        ranks(unit(4, 0), unit(0, 0), torch.empty(0, 2, dtype=torch.int64))

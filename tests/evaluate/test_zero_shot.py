@@ -8,9 +8,9 @@ import torch
 
 from geolangbind.errors import DataError
 from geolangbind.evaluate.encoded import encode_streams
-from geolangbind.evaluate.metrics import wilson_interval
+from geolangbind.evaluate.metrics import confidences, confusion, standing, wilson_interval
 from geolangbind.evaluate.prompts import prompts, prompts_hash
-from geolangbind.evaluate.zero_shot import class_scores, class_vectors, true_classes, zero_shot
+from geolangbind.evaluate.zero_shot import class_scores, class_vectors, judge, true_classes, zero_shot
 from geolangbind.planet.groups import CLASSES
 from geolangbind.planet.language import class_phrases
 
@@ -75,6 +75,18 @@ def test_class_vectors_are_normalised_means_over_sentences(model):
 def test_scores_are_cosines_with_the_templates_given(oracle, encoded):
     scores = class_scores(oracle, encoded, WORDS, ["a satellite image of {}"])
     assert scores.shape == (12, 24) and scores.max() == pytest.approx(3**-0.5)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 500])
+def test_judging_rows_at_a_time_is_judging_the_matrix(monkeypatch, rows):
+    monkeypatch.setattr("geolangbind.evaluate.zero_shot._BLOCK", rows * 9)
+    samples, classes = torch.randn(50, 16, generator=torch.Generator().manual_seed(0)), torch.eye(9, 16)
+    classes[8] = classes[7]  # a tie
+    scores, truth = (samples @ classes.T).numpy(), np.arange(50) % 9
+    found = judge(samples, classes, truth, 3.0)
+    assert np.array_equal([found.better, found.tied], standing(scores, truth))
+    np.testing.assert_allclose(found.sure, confidences(scores, 3.0), rtol=1e-6)
+    np.testing.assert_allclose(found.confusion, confusion(scores, truth))
 
 
 def test_labels_outside_the_classes_are_refused(encoded):
