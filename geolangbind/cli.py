@@ -170,7 +170,9 @@ def _classify(
 
 @app.command()
 def demo(
-    profile: Annotated[str, typer.Option(help="quick (10 minutes), full (90 minutes, makes docs/results.md), smoke (seconds).")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="quick (11 to 13 minutes), full (90 minutes, makes docs/results.md), smoke (seconds).")
+    ] = "quick",
     out: Annotated[Path | None, typer.Option(help="Folder; by default runs/demo, or runs/demo-PROFILE for other profiles.")] = None,
     seed: Annotated[int, typer.Option(help="Of the planet, weights and data order.")] = 0,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
