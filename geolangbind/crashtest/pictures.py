@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from geolangbind.crashtest.run import CrashTest
 from geolangbind.crashtest.stacks import rows
-from geolangbind.views import rgb_view
+from geolangbind.evaluate.pictures.heatmap import readable_view
 
 _COLUMNS = 7
 _WHITE_BELOW = 0.75
@@ -56,9 +56,7 @@ def _strip(figure: Any, test: CrashTest, strip_rows: int) -> None:  # noqa: ANN4
     for axes in panels.flat:
         axes.axis("off")
     for axes, name, similarity in zip(panels.flat, names, test.strip, strict=False):
-        one = rows(test.stacks.views[name], 0, 1)
-        view = rgb_view(one.image, one.channels, one.valid)[0].permute(1, 2, 0).numpy()
-        axes.imshow(view, interpolation="nearest")
+        axes.imshow(readable_view(rows(test.stacks.views[name], 0, 1))[0], interpolation="nearest")
         told = "cannot see this" if np.isnan(similarity) else "first" if name == first else f"{similarity:.2f}"
         axes.set_title(f"{name}\n{told}", fontsize=8)
     figure.suptitle(f"One place through every sensor\n{test.stacks.places[0]}, cosine similarity to {first or 'none'}", fontsize=9)
