@@ -1,0 +1,1 @@
+"""Instruction training: pairs of sequences from many sources, in task-homogeneous batches, one contrastive loss."""

@@ -1,0 +1,149 @@
+"""What a sequence is made of: typed values, checked where they are built. Importable without torch."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geolangbind.errors import DataError
+from geolangbind.sensors.units import Unit
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words. A plain `str` in a sequence stands for it."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One image of one sensor.
+
+    Attributes:
+        source: a raster (GeoTIFF, folder of bands, STAC item: whatever `geolangbind.read_raster` takes), or pixels (C, H, W).
+        sensor: name of the sensor record; None where the file says it.
+        bands: band names in channel order; None where file or sensor say them.
+        unit: unit of the values; None where the file says it.
+        gsd_m: ground sampling distance in metres; None where file or nobody knows.
+        date: day of acquisition.
+        valid: (H, W) bool, False where there is no data; only beside pixels.
+    """
+
+    source: Any
+    sensor: str | None = None
+    bands: tuple[str, ...] | None = None
+    unit: Unit | str | None = None
+    gsd_m: float | None = None
+    date: dt.date | None = None
+    valid: Any = None
+
+
+@dataclass(frozen=True)
+class PixelBox:
+    """A region of an image: corners in pixels of that image, x to the right and y down, and which image of the sequence (0 the first).
+
+    Raises:
+        DataError: corners that are not finite, negative or do not ascend, or a negative image number.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    image: int = 0
+
+    def __post_init__(self) -> None:
+        corners = (self.x0, self.y0, self.x1, self.y1)
+        if not all(map(math.isfinite, corners)) or not (0 <= self.x0 < self.x1 and 0 <= self.y0 < self.y1):
+            raise DataError(f"a pixel box is x0, y0, x1, y1 with 0 <= x0 < x1 and 0 <= y0 < y1; got {corners}")
+        if self.image < 0:
+            raise DataError(f"a pixel box names its image by number, 0 the first; got {self.image}")
+
+
+@dataclass(frozen=True)
+class GeoPoint:
+    """A place: WGS84 latitude and longitude in degrees.
+
+    Raises:
+        DataError: out of range.
+    """
+
+    lat: float
+    lon: float
+
+    def __post_init__(self) -> None:
+        if not (-90 <= self.lat <= 90 and -180 <= self.lon <= 180):
+            raise DataError(f"a place is latitude -90..90 and longitude -180..180 in degrees; got {self.lat}, {self.lon}")
+
+
+@dataclass(frozen=True)
+class GeoBox:
+    """An extent on the ground: WGS84 degrees; `west` > `east` where it crosses the antimeridian.
+
+    Raises:
+        DataError: out of range, or south not below north.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def __post_init__(self) -> None:
+        extent = (self.west, self.south, self.east, self.north)
+        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180 and -90 <= self.south < self.north <= 90):
+            raise DataError(f"an extent is west, south, east, north in degrees, south below north; got {extent}")
+
+
+@dataclass(frozen=True)
+class Date:
+    """A day."""
+
+    day: dt.date
+
+
+Segment = Text | Image | PixelBox | GeoPoint | GeoBox | Date
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the renderer needs to know of an opened image.
+
+    Attributes:
+        sensor: name of the sensor record.
+        bands: band names.
+        height: in pixels.
+        width: in pixels.
+        gsd_m: ground sampling distance in metres, or None.
+        date: day of acquisition, or None.
+    """
+
+    sensor: str
+    bands: tuple[str, ...]
+    height: int
+    width: int
+    gsd_m: float | None = None
+    date: dt.date | None = None
+
+
+def as_segments(sequence: Any) -> tuple[Segment, ...]:  # noqa: ANN401 - whatever a user passes
+    """Return a user's sequence with plain strings as `Text`.
+
+    Raises:
+        DataError: something that is no segment; paths must be wrapped in `Image`.
+    """
+    if isinstance(sequence, str | Path) or not hasattr(sequence, "__iter__"):
+        raise DataError(f"a sequence is a list of segments, for example [Image('scene.tif'), 'a harbour']; got {sequence!r:.80}")
+    segments: list[Segment] = []
+    for part in sequence:
+        part = Text(part) if isinstance(part, str) else part
+        if not isinstance(part, Segment):
+            raise DataError(f"{part!r:.80} is no segment; use text, Image, PixelBox, GeoPoint, GeoBox or Date")
+        segments.append(part)
+    if not segments:
+        raise DataError("a sequence needs at least one segment")
+    return tuple(segments)
