@@ -180,7 +180,7 @@ class LanguageBackbone(nn.Module):
     def __init__(self, spec: Backbone, model: nn.Module) -> None:
         super().__init__()
         self.spec = spec
-        self.model = model
+        self.model: Any = model
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Embed (B, L) token ids as (B, L, hidden)."""
@@ -212,7 +212,7 @@ class LanguageBackbone(nn.Module):
         return states
 
     def _rows_and_columns(self, mask: Tensor, slots: Tensor, grids: Sequence[tuple[int, int]]) -> Tensor:
-        """Qwen2-VL's own (3, B, L) positions, given to its language part afresh each time: the whole model keeps those of an earlier call."""
+        """Qwen2-VL's own (3, B, L) positions, handed to its language part: the whole model would use those of an earlier call."""
         merge = self.model.config.vision_config.spatial_merge_size  # it counts patches before merging
         sizes = torch.tensor([(1, rows * merge, columns * merge) for rows, columns in grids], dtype=torch.int64).reshape(-1, 3)
         kinds = (slots == Slot.IMAGE).long()
@@ -254,9 +254,8 @@ def _drawn_config(kind: str, given: dict[str, Any]) -> PreTrainedConfig:
         }
     given = {"model_type": _MODEL_TYPES.get(kind), **given}
     if given["model_type"] is None or "vocab_size" not in given.get("text_config", given):
-        raise SettingsError(
-            f"a {kind} backbone of random weights needs config: vocab_size{', model_type' * (kind == 'text')}, ...; or a source"
-        )
+        entries = "vocab_size and model_type" if kind == "text" else "vocab_size"
+        raise SettingsError(f"a {kind} backbone of random weights needs config with {entries} at least; or give a source")
     _refuse_unknown(given, _config({"model_type": given["model_type"]}).to_dict())
     return _config(given)
 

@@ -105,7 +105,7 @@ def is_adapter(name: str) -> bool:
 
 @contextmanager
 def merged_lora(backbone: nn.Module) -> Iterator[None]:
-    """Within, the adapters' changes are part of the weights: faster inference, other last bits. After it, the weights are as before, exactly."""
+    """Within, the adapters' changes are part of the weights: faster inference, other last bits. Afterwards all is as before, exactly."""
     from peft.tuners.lora import LoraLayer
 
     layers: list[Any] = [layer for layer in backbone.modules() if isinstance(layer, LoraLayer)]

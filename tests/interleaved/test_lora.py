@@ -95,5 +95,5 @@ def test_impossible_settings_are_refused(wrong):
 
 def test_settings_survive_json():
     assert LoraSettings.from_json(SETTINGS.to_json()) == SETTINGS
-    with pytest.raises(CheckpointError, match="damaged.*rank"):
+    with pytest.raises(CheckpointError, match=r"damaged.*rank"):
         LoraSettings.from_json({"rank": 3})
