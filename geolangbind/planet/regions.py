@@ -1,7 +1,7 @@
 """What can be said of one thing of a staged scene: every phrase of a small grammar is true, false or unclear of it.
 
-Four groups: `attribute` (size, shape, colour, kind), and the relational ones `extreme` (the northernmost tank), `size` (the largest pond) and
-`landmark` (a tank north of a grove; the lot nearest to the road). A phrase is unclear where a small change of the scene would turn it;
+Four groups: `attribute` (size, shape, colour, kind), and the relational ones: `extreme` (the northernmost tank), `size` (the largest pond)
+and `landmark` (a tank north of a grove; the lot nearest to the road). A phrase is unclear where a small change of the scene would turn it;
 such phrases are neither asked for nor counted as wrong.
 """
 
