@@ -20,7 +20,7 @@ from geolangbind.train.guard import clip_gradients, stop_if_not_finite
 from geolangbind.train.log import Log
 from geolangbind.train.optim import learning_rate
 from geolangbind.train.progress import ProgressBar
-from geolangbind.train.settings import RunSettings
+from geolangbind.train.run_settings import RunSettings
 from geolangbind.train.sharding import average_whole
 from geolangbind.train.state import Kept, save_state
 

@@ -8,7 +8,7 @@ import re
 from torch import nn
 from torch.optim import AdamW
 
-from geolangbind.train.settings import Optim
+from geolangbind.train.run_settings import Optim
 from geolangbind.train.sharding import split
 
 _NO_DECAY = ("kind_code", "frequency_code", "weight_tokens", "bias_token", "pos_embed", "positional_embedding", "latent")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from geolangbind.train.settings import RunSettings
+from geolangbind.train.run_settings import RunSettings
 
 _RECENT_STEPS = 50
 _SPEED_PERIOD_S = 600.0  # rich forgets steps older than this when it estimates the remaining time; its 30 s are less than a large step

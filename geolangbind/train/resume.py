@@ -18,7 +18,7 @@ from geolangbind.checkpoint import CONFIG, read_config
 from geolangbind.errors import CheckpointError, SettingsError
 from geolangbind.train.borders import Task
 from geolangbind.train.loop import Progressed, what_stays
-from geolangbind.train.settings import RunSettings
+from geolangbind.train.run_settings import RunSettings
 from geolangbind.train.state import newest_state, prune, restore_state
 
 TOOL = "geolangbind-train"

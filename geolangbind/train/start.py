@@ -17,7 +17,7 @@ import yaml
 from geolangbind.checkpoint import atomic_path
 from geolangbind.train.distributed import launched, strategy
 from geolangbind.train.resume import check_resumable, is_finished
-from geolangbind.train.settings import RunSettings
+from geolangbind.train.run_settings import RunSettings
 from geolangbind.train.state import sweep
 
 if TYPE_CHECKING:
