@@ -11,6 +11,7 @@ from geolangbind.train.run_settings import RunSettings, require, settings_of
 
 MODALITIES = ("rgb", "sar", "msi", "hsi", "ir", "dem")
 
+
 @dataclass
 class SensorGroup:
     """Which streams of the shards a run trains on.
