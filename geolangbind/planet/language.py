@@ -108,6 +108,9 @@ _OBJECT_WORDS: Mapping[str, tuple[str, str]] = {
     "field": ("green field", "green fields"),
     "array": ("panel array", "panel arrays"),
     "clearing": ("clearing", "clearings"),
+    "pit": ("gravel pit", "gravel pits"),
+    "grove": ("grove", "groves"),
+    "lot": ("parking lot", "parking lots"),
 }
 _COLOURLESS = ("sar", "ir", "dem")
 """Modalities in which a colour cannot be seen, so none is named."""

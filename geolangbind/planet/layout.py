@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from geolangbind.planet import layout_built, layout_farmed, layout_wild
 from geolangbind.planet.canvas import Canvas, Ground
 from geolangbind.planet.noise import fractal, rotated, smooth
 from geolangbind.planet.scene import Scene
+from geolangbind.planet.shapes import stamp
 
 Layout = Callable[[Scene, np.random.Generator], Canvas]
 
@@ -42,7 +44,9 @@ _ROW_PERIOD_M = {"permanent": (16.0, 42.0)}
 def draw_ground(scene: Scene) -> Ground:
     """Draw the land cover of `scene`: materials, masks and small-scale light, on the 5 m grid."""
     rng = scene.rng("layout")
-    canvas = LAYOUTS[scene.spec.layout](scene, rng)
+    canvas = LAYOUTS[scene.spec.layout](replace(scene, objects=()) if scene.staged else scene, rng)
+    if scene.staged:
+        stamp(scene, canvas)
     blend = fractal(rng, 3, 48, float(rng.uniform(0.7, 0.95)))
     speckle = 0.8 * smooth(rng, 64) + 0.6 * smooth(rng, 128)
     u, v = rotated(scene.axis.angle_rad)

@@ -23,6 +23,7 @@ class SceneObject:
         width_m: extent across.
         angle_rad: direction of the length.
         round: True for an ellipse, False for a rectangle.
+        height_m: how far it stands above the ground in the surface model, negative for a hole; 0 leaves the ground as its relief has it.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class SceneObject:
     width_m: float
     angle_rad: float
     round: bool
+    height_m: float = 0.0
 
     @property
     def box_m(self) -> tuple[float, float, float, float]:

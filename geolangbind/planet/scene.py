@@ -26,6 +26,8 @@ _STREAMS = {
     "dem": 9,
     "text": 10,
     "product": 11,
+    "stage": 12,
+    "change": 13,
 }
 
 
@@ -107,6 +109,7 @@ class Scene:
         vigour: how green vegetation is, 0 to 1.
         axis: main line of the scene.
         objects: things with box, kind, colour and size, in drawing order.
+        staged: the things were put onto whatever ground is there (see `staged.py`) and are painted over it.
     """
 
     seed: int
@@ -120,6 +123,7 @@ class Scene:
     vigour: float
     axis: Axis
     objects: tuple[SceneObject, ...]
+    staged: bool = False
 
     @property
     def spec(self) -> ClassSpec:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolangbind.planet.canvas import Canvas, Mask, mix
-from geolangbind.planet.noise import Map, rotated, smooth
+from geolangbind.planet.noise import FOOTPRINT_M, Map, rotated, smooth
 from geolangbind.planet.objects import SceneObject
 from geolangbind.planet.scene import Scene
 
@@ -92,6 +92,15 @@ def axis_distance(scene: Scene, waviness: Map | float = 0.0) -> tuple[Map, Map]:
     return line_distance(axis.angle_rad, axis.offset_m, axis.curvature_per_m, waviness)
 
 
+def line_to(scene: Scene, x_m: float, y_m: float) -> float:
+    """Return the signed distance in metres of one place from the scene's axis, the same curve as `axis_distance` draws."""
+    axis = scene.axis
+    cos, sin = np.cos(axis.angle_rad), np.sin(axis.angle_rad)
+    x, y = x_m - FOOTPRINT_M / 2, y_m - FOOTPRINT_M / 2
+    u, v = x * cos + y * sin, y * cos - x * sin
+    return float(v - axis.offset_m - 0.5 * axis.curvature_per_m * u * u)
+
+
 def houses(
     rng: np.random.Generator,
     canvas: Canvas,
@@ -151,6 +160,9 @@ _GROUND_OF = {
     "field": mix({"grass": 1}, texture=0.03),
     "clearing": mix({"grass": 0.6, "soil_a": 0.4}, {"grass": 0.8, "shrub": 0.3}, texture=0.06),
     "array": mix({"panel": 0.72, "grass": 0.28}, rough_db=1.0),
+    "pit": mix({"gravel": 0.6, "sand": 0.5}, {"gravel": 1}, texture=0.05),
+    "grove": mix({"tree": 0.8, "tree_b": 0.2}, {"tree": 0.5, "tree_b": 0.5}, texture=0.12),
+    "lot": mix({"asphalt": 1}, {"asphalt": 0.8, "concrete": 0.2}),
 }
 
 
@@ -175,6 +187,12 @@ def stamp(scene: Scene, canvas: Canvas, kinds: Sequence[str] = ()) -> None:
         roof = _COLOURS[thing.colour]
         row = _GROUND_OF.get(thing.kind, mix({roof: 1}, {roof: 0.8, "grey_roof": 0.2}, rough_db=6.0 if thing.kind == "ship" else 2.0))
         canvas.paint(_inside(u, v, a, b, thing), row)
+
+
+def footprint(thing: SceneObject) -> Mask:
+    """Return the cells that a thing covers, (GRID, GRID)."""
+    u, v = rotated(thing.angle_rad, *thing.center_m)
+    return _inside(u, v, thing.length_m / 2, thing.width_m / 2, thing)
 
 
 def _inside(u: Map, v: Map, a: float, b: float, thing: SceneObject) -> Mask:

@@ -11,6 +11,7 @@ from geolangbind.planet.layout import draw_ground
 from geolangbind.planet.noise import CELL_M, GRID, Map, rotated, smooth
 from geolangbind.planet.relief import AT_SEA_LEVEL, RELIEFS, UNSHADED, rough
 from geolangbind.planet.scene import Scene
+from geolangbind.planet.shapes import footprint
 
 _KEPT = 4
 """Scenes whose maps are kept: the six chips of one scene are drawn one after the other."""
@@ -55,6 +56,9 @@ def surface(scene: Scene) -> Map:
         crowns = 1 + 0.18 * smooth(rng, 32) + 0.12 * smooth(rng, 128)
         for cover, (low, high) in _STANDS[scene.spec.relief].items():
             height += (ground.cover == cover) * np.float32(rng.uniform(low, high)) * crowns
+    for thing in scene.objects:
+        if thing.height_m:
+            height += footprint(thing) * np.float32(thing.height_m)
     # Interferometric height noise, correlated over about 30 m; water bodies are flattened by the producer.
     noise = np.float32(rng.uniform(0.15, 0.5)) * smooth(rng, 24)
     return np.asarray(height + (noise if scene.spec.relief != "sea" else 0), np.float32)

@@ -1,0 +1,283 @@
+"""The interleaved encoder: vision tower, projector, region and place tokens, language backbone, last-token pooling.
+
+A sequence is embedded token by token; at its slots stand computed vectors instead of vocabulary entries: image tokens out of the projector,
+one token per box (features pooled under the box, and where it lies), one per place (a spherical encoding). The backbone reads them all from
+left to right; the state of the end-of-sequence token, normalised, is the vector. The direct path of a box to that last token is our own
+addition: VLM2GeoVec (arXiv 2512.11490), whose details are not public, is not known to have it.
+
+Shapes: B prompts, L positions, n images, F vision feature width, H hidden size of the backbone, D = H embedding size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geolangbind.errors import DataError, SettingsError
+from geolangbind.interleaved.prompts import ImageGroup, Prompts, Slot
+from geolangbind.models.encoder import VisionEncoder
+from geolangbind.sensors.channels import ChannelSet
+
+PROJECTORS = ("shuffle", "resampler")
+
+
+@dataclass(frozen=True)
+class InterleavedConfig:
+    """What lies between tower and backbone.
+
+    Attributes:
+        projector: "shuffle" joins `factor` x `factor` neighbouring tokens into one (3 for 27 x 27 tokens, 2 for 8 x 8); "resampler" asks
+            `queries` x `queries` learned questions to all tokens of an image, whatever its grid.
+        factor: see above.
+        queries: see above.
+        enlarge: images are enlarged so many times before they enter the tower: small chips have few tokens otherwise.
+        waves: octaves of the sin-cos code of boxes and positions, per coordinate.
+        place_waves: octaves of the code of places on the sphere.
+        readout: boxes also add their token to the last one, whose state is read.
+        dims: sizes to which vectors can be cut (Matryoshka, arXiv 2205.13147), ascending; the whole size is always one.
+    """
+
+    projector: str = "shuffle"
+    factor: int = 3
+    queries: int = 4
+    enlarge: int = 1
+    waves: int = 6
+    place_waves: int = 6
+    readout: bool = True
+    dims: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.projector not in PROJECTORS:
+            raise SettingsError(f"projector is '{self.projector}'; use one of {', '.join(PROJECTORS)}")
+        if min(self.factor, self.queries, self.enlarge, self.waves, self.place_waves) < 1:
+            raise SettingsError("projector factor, queries, enlarge, waves and place_waves must be at least 1")
+        if list(self.dims) != sorted(set(self.dims)) or min(self.dims, default=1) < 1:
+            raise SettingsError(f"dims are sizes above 0 that ascend, got {list(self.dims)}")
+
+
+class InterleavedModel(nn.Module):
+    """See the module's text.
+
+    Args:
+        tower: vision tower; runs without gradients unless its parameters ask for some.
+        backbone: see `geolangbind.interleaved.backbone`; `backbone.embed_tokens(ids)` and
+            `backbone(embeds, mask, slots, grids)` are all that is used.
+        hidden: H of the backbone.
+        config: see `InterleavedConfig`.
+    """
+
+    def __init__(self, tower: VisionEncoder, backbone: nn.Module, hidden: int, config: InterleavedConfig) -> None:
+        super().__init__()
+        self.config, self.hidden = config, hidden
+        self.tower, self.backbone = tower, backbone
+        self.feature_width = 2 * tower.config.width
+        self.projector = (Shuffle if config.projector == "shuffle" else Resampler)(self.feature_width, hidden, config)
+        self.where = nn.Linear(8 * config.waves, hidden)
+        self.region = _mlp(self.feature_width, hidden)
+        self.place = _mlp(6 * config.place_waves, hidden)
+        self.kinds = nn.Embedding(len(Slot), hidden)
+        self.scale = nn.Parameter(torch.ones(len(Slot)))
+        self.readout = nn.Linear(hidden, hidden, bias=False)
+        nn.init.normal_(self.kinds.weight, std=0.02)
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens that an image of so many pixels takes in a prompt.
+
+        Raises:
+            DataError: the tower's grid cannot be shuffled by the projector's factor.
+        """
+        along = self.tower.config.tokens_along
+        return self.projector.grid_of(along(height * self.config.enlarge), along(width * self.config.enlarge))
+
+    def vision_features(self, pixels: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
+        """What the tower sees: its patch embedding beside its last features, (n, rows, columns, F) float.
+
+        Args:
+            pixels: (n, C, height, width) float32, normalised as the tower's checkpoint says.
+            channels: of the images; required, there is no default sensor.
+            valid: (n, height, width) bool, False where there is no data; or None.
+
+        Raises:
+            DataError: an image without a single valid pixel, or not finite.
+        """
+        times = self.config.enlarge
+        rows, columns = (self.tower.config.tokens_along(side * times) for side in pixels.shape[2:])
+        if times > 1:
+            pixels = F.interpolate(pixels, scale_factor=times, mode="bilinear", align_corners=False)
+            valid = None if valid is None else valid.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        seen = self.tower(pixels, channels=channels, valid=valid)
+        both = torch.cat([_standard(seen.patch_tokens), _standard(seen.features)], dim=2)
+        return both.unflatten(1, (rows, columns))
+
+    def forward(self, prompts: Prompts) -> Tensor:
+        """Unit vectors of a batch of prompts: (B, D) float32.
+
+        Raises:
+            DataError: a group of images has neither features nor pixels with channels.
+        """
+        features = [self._features(group) for group in prompts.groups]
+        embeds: Tensor = self.backbone.embed_tokens(prompts.ids)  # type: ignore[operator]
+        kinds = self.kinds(prompts.slots).to(embeds.dtype)
+        embeds = torch.where(prompts.slots[..., None] == Slot.TEXT, embeds, kinds)
+        grids: list[tuple[int, int]] = []
+        if len(prompts.images):
+            tokens, grids = self._image_tokens(features, prompts.images.tolist())
+            embeds = self._put(embeds, prompts.slots, Slot.IMAGE, tokens)
+        last = prompts.mask.sum(1) - 1
+        if len(prompts.regions):
+            tokens = self._region_tokens(features, prompts.regions)
+            embeds = self._put(embeds, prompts.slots, Slot.REGION, tokens)
+            if self.config.readout:
+                owner = (prompts.slots == Slot.REGION).nonzero()[:, 0]
+                embeds = embeds.index_put((owner, last[owner]), self.readout(tokens).to(embeds.dtype), accumulate=True)
+        if len(prompts.places):
+            embeds = self._put(embeds, prompts.slots, Slot.PLACE, self.place(sphere_code(prompts.places, self.config.place_waves)))
+        states = self.backbone(embeds, prompts.mask, prompts.slots, grids)
+        return F.normalize(states[torch.arange(len(last), device=last.device), last].float(), dim=1)
+
+    def _put(self, embeds: Tensor, slots: Tensor, kind: Slot, tokens: Tensor) -> Tensor:
+        """`embeds` with the tokens of one kind of slot added at its positions, in reading order."""
+        at = (slots == kind).nonzero()
+        return embeds.index_put((at[:, 0], at[:, 1]), (tokens * self.scale[kind]).to(embeds.dtype), accumulate=True)
+
+    def _features(self, group: ImageGroup) -> Tensor:
+        """(n, rows, columns, F) of a group."""
+        if group.features is not None:
+            return group.features.float()
+        if group.pixels is None or group.channels is None:
+            raise DataError("a group of images needs its features, or its pixels and what their channels are")
+        return self.vision_features(group.pixels, group.channels, group.valid)
+
+    def _image_tokens(self, features: Sequence[Tensor], uses: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Tokens of each use of an image, end to end, and the grid of each."""
+        tokens: list[Tensor] = []
+        sizes: list[tuple[int, int]] = []
+        for group in features:
+            grid = self.projector.grid_of(*group.shape[1:3])
+            placed = self.where(box_code(grid_boxes(*grid, group.device), self.config.waves))
+            tokens += (self.projector(group) + placed).unbind()
+            sizes += [grid] * len(group)
+        return torch.cat([tokens[image] for image in uses]), [sizes[image] for image in uses]
+
+    def _region_tokens(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
+        """(R, H): features pooled under each box, and where it lies."""
+        pooled, first = regions.new_zeros(len(regions), self.feature_width), 0
+        for group in features:
+            here = ((regions[:, 0] >= first) & (regions[:, 0] < first + len(group))).nonzero()[:, 0]
+            found = pool_boxes(group[regions[here, 0].long() - first], regions[here, 1:])
+            pooled, first = pooled.index_copy(0, here, found), first + len(group)
+        tokens: Tensor = self.region(pooled) + self.where(box_code(regions[:, 1:], self.config.waves))
+        return tokens
+
+
+class Shuffle(nn.Module):
+    """`factor` x `factor` neighbouring tokens laid side by side, then an MLP (pixel shuffle)."""
+
+    def __init__(self, width: int, hidden: int, config: InterleavedConfig) -> None:
+        super().__init__()
+        self.factor = config.factor
+        self.mlp = _mlp(width * config.factor**2, hidden)
+
+    def grid_of(self, rows: int, columns: int) -> tuple[int, int]:
+        """See `InterleavedModel.grid_of`; rows and columns are the tower's."""
+        if rows % self.factor or columns % self.factor:
+            raise DataError(
+                f"{rows} x {columns} vision tokens cannot be joined {self.factor} x {self.factor}; use another projector factor, "
+                "another image size, or the resampler"
+            )
+        return rows // self.factor, columns // self.factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, rows, columns, F) to (n, tokens, H)."""
+        blocks = features.unflatten(2, (-1, self.factor)).unflatten(1, (-1, self.factor))
+        return cast(Tensor, self.mlp(blocks.transpose(2, 3).flatten(3).flatten(1, 2)))
+
+
+class Resampler(nn.Module):
+    """Learned questions to an image's tokens through one cross-attention (Perceiver resampler, arXiv 2204.14198), then an MLP."""
+
+    def __init__(self, width: int, hidden: int, config: InterleavedConfig) -> None:
+        super().__init__()
+        self.side = config.queries
+        self.asked = nn.Parameter(torch.randn(config.queries**2, width) * 0.02)
+        self.waves = config.waves
+        self.where = nn.Linear(8 * config.waves, width)
+        self.attention = nn.MultiheadAttention(width, max(width // 64, 1), batch_first=True)
+        self.mlp = _mlp(width, hidden)
+
+    def grid_of(self, rows: int, columns: int) -> tuple[int, int]:
+        """See `InterleavedModel.grid_of`: the same for every image."""
+        return self.side, self.side
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, rows, columns, F) to (n, tokens, H)."""
+        count, rows, columns, _ = features.shape
+        keys = features.flatten(1, 2) + self.where(box_code(grid_boxes(rows, columns, features.device), self.waves))
+        asked = self.asked + self.where(box_code(grid_boxes(self.side, self.side, features.device), self.waves))
+        found, _ = self.attention(asked.expand(count, -1, -1), keys, keys, need_weights=False)
+        return cast(Tensor, self.mlp(found))
+
+
+def grid_boxes(rows: int, columns: int, device: torch.device) -> Tensor:
+    """(rows * columns, 4): x0, y0, x1, y1 of each cell of a grid as shares of the image, row by row."""
+    y, x = torch.meshgrid(torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij")
+    return torch.stack([x / columns, y / rows, (x + 1) / columns, (y + 1) / rows], dim=2).flatten(0, 1)
+
+
+def box_code(boxes: Tensor, waves: int) -> Tensor:
+    """Sin-cos code of boxes (R, 4) in shares of the image: centre and size at `waves` octaves, (R, 8 * waves) float32."""
+    x0, y0, x1, y1 = boxes.float().unbind(1)
+    values = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], dim=1)
+    return _waves(values, waves)
+
+
+def sphere_code(places: Tensor, waves: int) -> Tensor:
+    """Sin-cos code of places (P, 2), latitude and longitude in degrees: the unit vector at `waves` octaves, (P, 6 * waves) float32.
+
+    Through x, y, z on the sphere, so that neither poles nor the antimeridian tear the code.
+    """
+    lat, lon = torch.deg2rad(places.float()).unbind(1)
+    return _waves(torch.stack([lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()], dim=1) / 2, waves)
+
+
+def _waves(values: Tensor, waves: int) -> Tensor:
+    angles = values[:, :, None] * (math.pi * 2.0 ** torch.arange(waves, device=values.device))
+    return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+def pool_boxes(features: Tensor, boxes: Tensor) -> Tensor:
+    """Mean of features (R, rows, columns, F) over boxes (R, 4) in shares of the image, each cell by its area under the box: (R, F)."""
+    down, across = _covered(boxes[:, 1], boxes[:, 3], features.shape[1]), _covered(boxes[:, 0], boxes[:, 2], features.shape[2])
+    return torch.einsum("ry,rx,ryxf->rf", down, across, features)
+
+
+def _covered(low: Tensor, high: Tensor, cells: int) -> Tensor:
+    """(R, cells): how much of [low, high] lies in each of so many equal cells of [0, 1], as shares."""
+    edges = torch.arange(cells + 1, device=low.device) / cells
+    share = (torch.minimum(edges[1:], high[:, None]) - torch.maximum(edges[:-1], low[:, None])).clamp(min=0)
+    return share / share.sum(1, keepdim=True)
+
+
+def matryoshka(vectors: Tensor, dim: int) -> Tensor:
+    """The first `dim` numbers of vectors (n, D), at unit length again.
+
+    Raises:
+        SettingsError: `dim` is not between 1 and D.
+    """
+    if not 0 < dim <= vectors.shape[1]:
+        raise SettingsError(f"dim is {dim}; vectors have {vectors.shape[1]} numbers")
+    return F.normalize(vectors[:, :dim], dim=1)
+
+
+def _mlp(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+
+
+def _standard(tokens: Tensor) -> Tensor:
+    return F.layer_norm(tokens.float(), tokens.shape[-1:])
