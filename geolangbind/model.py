@@ -22,8 +22,8 @@ from geolangbind.models.encoder import VisionConfig, VisionEncoder
 from geolangbind.models.routes import routes_from_json
 from geolangbind.models.text import TextConfig
 from geolangbind.models.two_tower import TwoTower
-from geolangbind.sensors import ChannelSet, Unit, channel_set, get_sensor
-from geolangbind.sensors.units import to_canonical
+from geolangbind.physical import image_batch, physical_image
+from geolangbind.sensors import ChannelSet
 from geolangbind.statistics import Statistics
 from geolangbind.tokenizer import TextTokenizer, tokenizer_from_json, words_of
 
@@ -95,25 +95,11 @@ class GeoLangBind:
             UnitError: the unit is missing, unknown or one the model was never taught.
             DataError: the pixels cannot be used.
         """
-        pixels = image.detach().float() if isinstance(image, Tensor) else torch.from_numpy(np.array(image, np.float32))
-        pixels = pixels.unsqueeze(0) if pixels.ndim == 3 else pixels
-        if pixels.ndim != 4:
-            raise DataError(f"an image must be (C, H, W) or (B, C, H, W), got shape {tuple(pixels.shape)}")
-        valid = None if valid is None else _mask(valid, pixels)
         if sensor is None:
-            return self.encode_channels(pixels, ChannelSet(_floats(wavelengths_um)), valid)
-        record = get_sensor(sensor)
-        if unit is None:
-            raise SensorError(f"say in which unit the image is (unit=...); {record.name} products hold {record.unit}")
-        if bands is None and len(record.bands) > 1:
-            raise SensorError(f"say which bands of {record.name} these are, in order (bands=[...]); a count is never taken as an order")
-        chosen = record.select(bands=bands)
-        if valid is not None:
-            pixels = torch.where(valid.unsqueeze(1), pixels, 0.0)
-        values, canonical = to_canonical(pixels.cpu().numpy(), Unit.parse(unit))
-        return self.encode_physical(
-            torch.from_numpy(values), channel_set(record, chosen, canonical), record.name, [band.name for band in chosen], valid, gsd_m
-        )
+            pixels, mask = image_batch(image, valid)
+            return self.encode_channels(pixels, ChannelSet(_floats(wavelengths_um)), mask)
+        seen = physical_image(image, sensor=sensor, bands=bands, unit=unit, valid=valid)
+        return self.encode_physical(seen.image, seen.channels, seen.sensor, seen.bands, seen.valid, gsd_m)
 
     @torch.no_grad()
     def encode_physical(
@@ -126,12 +112,23 @@ class GeoLangBind:
         gsd_m: float | None = None,
     ) -> Tensor:
         """Encode (B, C, H, W) float32 images in canonical units, as `read_raster` and `Batch` hold them; see `encode_image`."""
+        return self.encode_channels(self.normalize_physical(image, channels, sensor, bands, valid, gsd_m), channels, valid)
+
+    def normalize_physical(
+        self,
+        image: Tensor,
+        channels: ChannelSet,
+        sensor: str,
+        bands: Sequence[str],
+        valid: Tensor | None = None,
+        gsd_m: float | None = None,
+    ) -> Tensor:
+        """Normalise images as `encode_physical` does, for towers that are used in another way."""
         if len(channels) != image.shape[1]:
             raise SensorError(f"image has {image.shape[1]} channels but {len(channels)} bands were named; name one per channel")
         if gsd_m and self.gsd_m and not min(self.gsd_m) / 4 <= gsd_m <= max(self.gsd_m) * 4:
-            warnings.warn(f"{gsd_m:g} m pixels; the model was trained on {min(self.gsd_m):g}-{max(self.gsd_m):g} m", stacklevel=3)
-        normalized, _ = self.statistics.normalize(image, channels, sensor, bands, valid)
-        return self.encode_channels(normalized, channels, valid)
+            warnings.warn(f"{gsd_m:g} m pixels; the model was trained on {min(self.gsd_m):g}-{max(self.gsd_m):g} m", stacklevel=4)
+        return self.statistics.normalize(image, channels, sensor, bands, valid)[0]
 
     @torch.no_grad()
     def encode_channels(self, image: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
@@ -282,14 +279,6 @@ def _initialise(name: str, value: Tensor) -> None:
         nn.init.trunc_normal_(value, std=0.02)
     else:  # scales of norms are one, biases zero; SigLIP starts at logit scale 10 and bias -10
         value.fill_({"logit_scale": math.log(10.0), "logit_bias": -10.0}.get(name, float(name.endswith("weight"))))
-
-
-def _mask(valid: Tensor | NDArray[np.bool_], pixels: Tensor) -> Tensor:
-    mask = torch.as_tensor(valid, device=pixels.device).bool()
-    wanted = (len(pixels), *pixels.shape[2:])
-    if tuple(mask.shape) not in (wanted, wanted[1:]):
-        raise DataError(f"valid must be (H, W) or (B, H, W) of the image, {wanted[1:]} or {wanted}; got {tuple(mask.shape)}")
-    return mask.expand(wanted)
 
 
 def _floats(wavelengths_um: Sequence[float] | Tensor | None) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ LAYERS = {
     "errors": 0, "paths": 0,
     "sensors": 1,
     "hydra_entry": 2, "checkpoint": 2, "card": 2, "statistics": 2, "tokenizer": 2, "losses": 2, "views": 2, "data": 2, "models": 2,
+    "physical": 2,
     "model": 3, "planet": 3, "captions": 3,
     "weights": 4, "sources": 4,
     "teachers": 5, "interleaved": 5,

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from geolangbind.data.envi import data_of, is_header
 from geolangbind.data.raster_reader import Raster, RasterReader
 from geolangbind.data.rasters import PixelWindow, open_raster
+from geolangbind.data.resize import WHOLE, average_to, shrunk_size
 from geolangbind.data.stac import ITEM_SUFFIXES, is_item, locate, read_item
 from geolangbind.errors import DataError, GeoLangBindError, SettingsError, UnitError
 from geolangbind.evaluate.zero_shot import class_vectors
@@ -22,7 +22,6 @@ from geolangbind.model import GeoLangBind
 from geolangbind.sensors import modality_of
 
 _SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
-_WHOLE = 1.5  # an image up to this many windows wide is looked at as one
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def classify(
     reader = open_raster(path, **options)
     prototypes: Tensor | None = None
     size = window_px or _window(model, reader)
-    whole = max(reader.width, reader.height) <= _WHOLE * size
+    whole = max(reader.width, reader.height) <= WHOLE * size
     names = list(classes)
     for raster in [reader.read()] if whole else reader.windows(size):
         if prototypes is None:
@@ -230,19 +229,9 @@ def embed(model: GeoLangBind, raster: Raster) -> tuple[Tensor, str]:
         (1, D) unit vector and a note on how it was normalised.
     """
     image, valid = torch.from_numpy(raster.image)[None], torch.from_numpy(raster.valid)[None]
-    size = model.vision.config.image_size
-    if max(image.shape[-2:]) > _WHOLE * size:
-        image, valid = _shrink(image, valid, size)
+    height, width = image.shape[-2:]
+    image, valid = average_to(image, valid, *shrunk_size(height, width, model.vision.config.image_size))
     names = [band.name for band in raster.bands]
     normalized, how = model.statistics.normalize(image, raster.channels, raster.sensor.name, names, valid)
     vector = model.encode_channels(normalized, raster.channels, valid)
     return vector, f"normalised by {'its own statistics' if how == 'exact' else 'the curve over wavelength (sensor not seen in training)'}"
-
-
-def _shrink(image: Tensor, valid: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Average down to `size` pixels on the longer side; each pixel is the mean of the valid ones it covers."""
-    scale = size / max(image.shape[-2:])
-    shape = (max(1, round(image.shape[-2] * scale)), max(1, round(image.shape[-1] * scale)))
-    weight = F.adaptive_avg_pool2d(valid[:, None].float(), shape)
-    mean = F.adaptive_avg_pool2d(image * valid[:, None], shape) / weight.clamp_min(1e-6)
-    return mean, (weight > 0)[:, 0]

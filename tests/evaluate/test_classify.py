@@ -9,7 +9,7 @@ import torch
 
 from geolangbind.data.rasters import open_raster, read_raster
 from geolangbind.errors import DataError, SettingsError, UnitError
-from geolangbind.evaluate.classify import _shrink, classify, embed, find_images, parse_labels, read_truth
+from geolangbind.evaluate.classify import classify, embed, find_images, parse_labels, read_truth
 
 CLASSES = {"forest": ("forest",), "SeaLake": ("a sea", "a lake"), "river": ("a river",)}
 TCI = {"sensor": "sentinel-2-tci", "bands": ["R", "G", "B"]}
@@ -222,23 +222,6 @@ def test_windows_without_data_are_left_out(model, tmp_path, tif):
     assert [guess.window[:2] for guess in guesses] == [(64, 0), (0, 64), (64, 64)]
     with pytest.raises(DataError, match=r"no .*valid pixel"):
         list(classify(model, tif(tmp_path / "b.tif", np.zeros_like(image), nodata=0), CLASSES, TCI))
-
-
-def test_shrinking_averages_valid_pixels_only():
-    image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    valid = torch.ones(1, 4, 4, dtype=torch.bool)
-    valid[0, 0, 0] = valid[0, 0, 1] = False  # of the first block 0, 1, 4, 5 remain 4 and 5
-    valid[0, 2:, 2:] = False
-    mean, left = _shrink(image, valid, 2)
-    torch.testing.assert_close(mean, torch.tensor([[[[4.5, 4.5], [10.5, 0.0]]]]))
-    assert left.tolist() == [[[True, True], [True, False]]]
-
-
-def test_shrinking_keeps_the_shape():
-    image, valid = torch.rand(1, 2, 120, 60), torch.ones(1, 120, 60, dtype=torch.bool)
-    mean, left = _shrink(image, valid, 64)
-    assert mean.shape == (1, 2, 64, 32) and left.all()
-    torch.testing.assert_close(mean.mean(), image.mean(), rtol=5e-3, atol=0)
 
 
 def test_holes_do_not_shift_heights(model, tmp_path, tif):
