@@ -131,7 +131,7 @@ def render(
 
 def centre(box: GeoBox) -> tuple[float, float]:
     """Latitude and longitude of the middle of an extent, also across the antimeridian."""
-    lon = box.west + (box.east - box.west) % 360 / 2
+    lon = (box.west + box.east) / 2 + (180 if box.west > box.east else 0)
     return (box.south + box.north) / 2, lon - 360 if lon > 180 else lon
 
 

@@ -1,8 +1,11 @@
-"""A small tower and encoders around it."""
+"""A tiny vocabulary, a small tower and encoders around them."""
 
 import pytest
 import torch
 
+from geolangbind.interleaved.backbone import build_backbone, describe_backbone
+from geolangbind.interleaved.encoder import InterleavedEncoder
+from geolangbind.interleaved.vocabulary import tiny_vocabulary
 from geolangbind.model import GeoLangBind
 from geolangbind.models.encoder import VisionConfig
 from geolangbind.models.interleaved import InterleavedConfig
@@ -20,6 +23,11 @@ KINDS = {
 
 
 @pytest.fixture(scope="session")
+def vocabulary():
+    return tiny_vocabulary()
+
+
+@pytest.fixture(scope="session")
 def tower() -> GeoLangBind:
     """Images of 32 px, tokens of 8."""
     torch.manual_seed(0)
@@ -29,16 +37,11 @@ def tower() -> GeoLangBind:
 
 
 @pytest.fixture(scope="session")
-def make_encoder(tower):
-    """`make_encoder(seed=1)`: a tiny encoder of random weights."""
-    from geolangbind.interleaved.backbone import build_backbone, describe_backbone
-    from geolangbind.interleaved.encoder import InterleavedEncoder
-    from geolangbind.interleaved.vocabulary import tiny_vocabulary
-
-    vocabulary = tiny_vocabulary()
+def make_encoder(tower, vocabulary):
+    """`make_encoder(seed=0, backbone=None)`: an encoder of random weights, around a tiny backbone or the one given."""
     config = {"vocab_size": vocabulary.size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
-    def make(seed: int = 0, backbone=None):
+    def make(seed: int = 0, backbone=None) -> InterleavedEncoder:
         torch.manual_seed(seed)
         backbone = backbone or build_backbone(describe_backbone("tiny", config=config))
         return InterleavedEncoder.create(tower, backbone, vocabulary, config=InterleavedConfig(factor=2))
@@ -47,5 +50,5 @@ def make_encoder(tower):
 
 
 @pytest.fixture(scope="session")
-def encoder(make_encoder):
+def encoder(make_encoder) -> InterleavedEncoder:
     return make_encoder()
