@@ -60,7 +60,9 @@ def test_batch_size_changes_nothing_and_progress_is_told(encoder):
 
 def test_what_is_said_matters(encoder):
     image = Image(PIXELS, **RGB)
-    one, other, instructed, moved = encoder.embed([[image, PixelBox(0, 0, 8, 8)], [image, PixelBox(8, 8, 32, 32)], [image], [GeoPoint(1, 2)]])
+    one, other, instructed, moved = encoder.embed(
+        [[image, PixelBox(0, 0, 8, 8)], [image, PixelBox(8, 8, 32, 32)], [image], [GeoPoint(1, 2)]]
+    )
     assert not torch.allclose(one, other, atol=1e-4)
     assert not torch.allclose(encoder.embed([[image]], "Find a caption.")[0], instructed, atol=1e-4)
     assert not torch.allclose(encoder.embed([[GeoPoint(1, 2.5)]])[0], moved, atol=1e-4)
