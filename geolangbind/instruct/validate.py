@@ -48,35 +48,37 @@ class Held:
         if fabric.is_global_zero:
             images = self.reader.images
             model = images.encoder.model
-            with undisturbed(model, fabric.device), averaged_weights(average, module) if average else nullcontext(), fabric.autocast():
+            with undisturbed(model, fabric.device), averaged_weights(average, module) if average else nullcontext():
                 model.eval()
                 rows = [
-                    {"step": step, "averaged": bool(average), **self._measure_source(name)} for name in self.reader.images.pairs.sources
+                    {"step": step, "averaged": bool(average), **self._measure_source(name, fabric)}
+                    for name in self.reader.images.pairs.sources
                 ]
         fabric.barrier()
         return rows
 
-    def _measure_source(self, name: str) -> dict[str, Any]:
+    def _measure_source(self, name: str, fabric: Fabric) -> dict[str, Any]:
         began, size = time.perf_counter(), len(self.reader.images.pairs.sources[name])
         count = min(size, self.settings.validation.samples)
         rows = self.reader.rows(name, np.arange(count, dtype=np.int64) * size // count)  # evenly spaced, for rows may be sorted
         targets = {row.key: row.target for row in rows}
         keys = torch.tensor(list(targets))
-        queries, candidates = self._encode([row.query for row in rows]), self._encode(list(targets.values()))
+        queries, candidates = (self._encode(some, fabric) for some in ([row.query for row in rows], list(targets.values())))
         found = keys[(queries @ candidates.T).argmax(1)].tolist()
         right = [answer in (row.key, *row.also) for row, answer in zip(rows, found, strict=True)]
         told = {"source": name, "n": count, "candidates": len(targets), "precision_1": sum(right) / count}
         return told | {"precision_1_chance": _chance(rows, set(targets)), "seconds": time.perf_counter() - began}
 
     @torch.no_grad()
-    def _encode(self, sequences: Sequence[Written]) -> Tensor:
+    def _encode(self, sequences: Sequence[Written], fabric: Fabric) -> Tensor:
         """(n, D) vectors on the CPU."""
         model, size = self.reader.images.encoder.model, self.settings.validation.batch_size
         device, vectors = next(model.parameters()).device, []
         for first in range(0, len(sequences), size):
             batch = sequences[first : first + size]
             parts, place = self.reader.layout(batch)
-            found = torch.cat([model(part.to(device)) for part in parts])
+            with fabric.autocast():
+                found = torch.cat([model(part.to(device)) for part in parts])
             vectors.append(found[[place[written] for written in batch]].float().cpu())
         return torch.cat(vectors)
 
