@@ -8,7 +8,7 @@ from open_clip.loss import SigLipLoss
 from torch.nn import functional as F
 
 from geolangbind.errors import SettingsError
-from geolangbind.losses import feature_matching, info_nce, pair_targets, sigmoid_contrastive
+from geolangbind.losses import HardNegatives, Truth, feature_matching, info_nce, pair_targets, sigmoid_contrastive, truthful_nce
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -150,3 +150,66 @@ def test_info_nce_leaves_out_rows_that_are_not_there_and_others_of_a_class():
     torch.testing.assert_close(found, F.cross_entropy(rest, torch.arange(3)))
     with pytest.raises(SettingsError, match="the softmax loss has negative and ignore"):
         info_nce(image, other, torch.tensor(9.0), labels, "positive")
+
+
+def units(seed, *shape):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+def truth_of(keys, also=None, block=None):
+    keys = torch.tensor(keys)
+    return Truth(
+        keys, keys[:, None] if also is None else torch.tensor(also), torch.zeros_like(keys) if block is None else torch.tensor(block)
+    )
+
+
+def test_without_anything_known_the_truthful_loss_is_cross_entropy_both_ways():
+    query, target, scale = units(0, 5, 6), units(1, 5, 6), torch.tensor(9.0, dtype=torch.float64)
+    logits = 9 * query @ target.T
+    forth, back = (F.cross_entropy(table, torch.arange(5)) for table in (logits, logits.T))
+    truth = truth_of([1, 2, 3, 4, 5])
+    torch.testing.assert_close(truthful_nce(query, target, scale, truth), forth)
+    torch.testing.assert_close(truthful_nce(query, target, scale, truth, both_directions=True), (forth + back) / 2)
+
+
+def test_a_duplicate_target_does_not_raise_the_loss_of_the_others():
+    """Row 3 again as row 4: without the keys row 3 would share its probability with its double."""
+    query, target, scale = units(0, 4, 6), units(1, 4, 6), torch.tensor(9.0, dtype=torch.float64)
+    double = [torch.cat([part, part[3:]]) for part in (query, target)]
+    truth, ignorant = truth_of([1, 2, 3, 4, 4]), truth_of([1, 2, 3, 4, 5])
+    out = torch.zeros(5, 5, dtype=torch.bool)
+    out[3, 4] = out[4, 3] = True
+    found = truthful_nce(*double, scale, truth)
+    torch.testing.assert_close(found, F.cross_entropy((9 * double[0] @ double[1].T).masked_fill(out, -torch.inf), torch.arange(5)))
+    for both in (False, True):
+        assert truthful_nce(*double, scale, truth, both_directions=both) < truthful_nce(*double, scale, ignorant, both_directions=both)
+
+
+def test_what_is_also_right_and_what_is_of_other_blocks_is_left_out():
+    query, target, scale = units(0, 4, 6), units(1, 4, 6), torch.tensor(9.0, dtype=torch.float64)
+    logits = 9 * query @ target.T
+    also = truth_of([1, 2, 3, 4], also=[[3, 1], [2, 2], [3, 3], [4, 4]])
+    out = torch.zeros(4, 4, dtype=torch.bool)
+    out[0, 2] = True  # the target of row 2 is right for query 0 too; not the other way round
+    forth, back = (
+        F.cross_entropy(table, torch.arange(4)) for table in (logits.masked_fill(out, -torch.inf), logits.T.masked_fill(out.T, -torch.inf))
+    )
+    torch.testing.assert_close(truthful_nce(query, target, scale, also, both_directions=True), (forth + back) / 2)
+    blocks = truth_of([1, 2, 3, 4], block=[0, 0, 1, 1])
+    expected = (F.cross_entropy(logits[:2, :2], torch.arange(2)) + F.cross_entropy(logits[2:, 2:], torch.arange(2))) / 2
+    torch.testing.assert_close(truthful_nce(query, target, scale, blocks, within_blocks=True), expected)
+
+
+def test_hard_negatives_are_columns_for_all_rows_and_learn():
+    query, target, scale = units(0, 3, 6), units(1, 3, 6), torch.tensor(9.0, dtype=torch.float64)
+    hard = units(2, 3, 2, 6).requires_grad_()
+    # of row 0 both; of row 1 one, which is right for row 2; of row 2 none
+    negatives = HardNegatives(hard, torch.tensor([[10, 11], [3, 0], [0, 0]]), torch.tensor([[True, True], [True, False], [False, False]]))
+    columns = torch.cat([target, hard[0], hard[1, :1]])
+    logits = 9 * query @ columns.T
+    logits = logits.masked_fill(torch.arange(6)[None] + 10 * torch.arange(3)[:, None] == 25, -torch.inf)
+    loss = truthful_nce(query, target, scale, truth_of([1, 2, 3]), negatives)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, torch.arange(3)))
+    loss.backward()
+    assert (hard.grad.abs().sum(2) > 0).tolist() == [[True, True], [True, False], [False, False]]
+    assert loss > truthful_nce(query, target, scale, truth_of([1, 2, 3]))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from geolangbind import losses
 from geolangbind.errors import SettingsError
-from geolangbind.losses import info_nce, sigmoid_contrastive
+from geolangbind.losses import HardNegatives, Truth, info_nce, sigmoid_contrastive, truthful_nce
 from geolangbind.train.distributed import agree, averaged, processes, united
 
 CPU = torch.device("cpu")
@@ -90,6 +90,39 @@ def compare_softmax(group, same_label):
     return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
 
 
+def compare_truthful(group):
+    """The loss that knows what is right: over the group and on one process, which test_losses.py compares with cross-entropy."""
+    torch.manual_seed(6)
+    world, rank, each = group.size(), group.rank(), 3
+    raw = [torch.randn(world * each, *more, dtype=torch.float64) for more in ((5,), (5,), (2, 5))]
+    keys = torch.tensor([7, 1, 7, 2, 3, 4, 1, 9, 2])[: world * each]
+    also = torch.stack([keys.roll(1), keys.roll(4)], 1)
+    hard_keys, present = torch.arange(2 * len(keys)).reshape(-1, 2), torch.arange(2 * len(keys)).reshape(-1, 2) % 3 > 0
+    block = torch.arange(len(keys)) // 2
+    worst = 0.0
+    for within in (False, True):
+        found = []
+        for rows, among in ((slice(None), None), (slice(rank * each, (rank + 1) * each), group)):
+            leaves = [part[rows].clone().requires_grad_() for part in raw]
+            query, target, hard = (F.normalize(part, dim=-1) for part in leaves)
+            # processes may know of different numbers of right answers
+            known = also[rows, : 1 + (among is None or rank > 0)] if among is not None and rank == 0 else also[rows]
+            if among is None:
+                known = torch.where((torch.arange(len(keys)) < each)[:, None], known[:, :1], known)
+            truth = Truth(keys[rows], known, block[rows])
+            negatives = HardNegatives(hard, hard_keys[rows], present[rows])
+            scale = torch.tensor(5.0, dtype=torch.float64)
+            loss = truthful_nce(query, target, scale, truth, negatives, within_blocks=within, both_directions=True, group=among)
+            loss.backward()
+            found.append((loss.detach().clone(), [leaf.grad for leaf in leaves]))
+        (whole, gradients), (value, own) = found
+        distributed.all_reduce(value, group=group)
+        rows = slice(rank * each, (rank + 1) * each)
+        pairs = [(value / world, whole), *((mine / world, theirs[rows]) for mine, theirs in zip(own, gradients, strict=True))]
+        worst = max(worst, *(float((ours - theirs).abs().max()) for ours, theirs in pairs))
+    return worst
+
+
 def count_sent(group, frozen_text):
     """How many times this process passes something on, and the largest table of logits it makes."""
     sent, shapes = [], []
@@ -117,6 +150,7 @@ def main(address, rank, world):
     told["softmax"] = max(
         compare_softmax(group, same_label) for group in (whole, *[pair] * (rank < 2)) for same_label in ("negative", "ignore")
     )
+    told["truthful"] = max(compare_truthful(group) for group in (whole, *[pair] * (rank < 2)))
     told["words"] = sorted(united({f"wörd{rank}", "all"} if rank else set(), CPU, whole))
     leaf = torch.tensor(float(rank), requires_grad=True)
     mean = averaged({"loss": 3 * leaf, "broken": torch.tensor(float("nan") if rank == 1 else 1.0)}, whole)

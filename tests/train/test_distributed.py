@@ -47,6 +47,10 @@ def test_the_cross_sensor_loss_is_that_of_one_process(told):
     assert all(report["softmax"] < 1e-13 for report in told)
 
 
+def test_the_loss_of_the_interleaved_encoder_is_that_of_one_process(told):
+    assert all(report["truthful"] < 1e-13 for report in told)
+
+
 def test_no_process_holds_more_than_its_own_square_of_logits(told):
     for report in told:
         (sent, shapes), (sent_frozen, shapes_frozen) = report["sent"]
