@@ -47,6 +47,18 @@ def test_the_typed_settings_and_the_file_know_the_same_keys():
         assert set(config[name]) == set(field.__dataclass_fields__), name
 
 
+def test_the_interleaved_task_has_its_own_file_and_settings():
+    from geolangbind.instruct.settings import InterleavedSettings
+    from geolangbind.instruct.settings import from_config as interleaved
+
+    config = compose("interleaved", [])
+    fields = InterleavedSettings.__dataclass_fields__
+    assert set(config) == set(fields) and config["task"] == "interleaved"
+    for name in ("optim", "machine", "backbone", "lora", "model", "rendering", "temperature", "matryoshka", "validation"):
+        assert set(config[name]) == set(fields[name].default_factory.__dataclass_fields__), name
+    assert interleaved(compose("interleaved", ["+sources.captions.weight=2", "machine=cpu"])).sources["captions"].weight == 2
+
+
 def test_names_of_plain_values_are_no_groups():
     """`model=runs/merged` would be an error if there were a folder conf/model."""
     assert not GROUPS & {"model", "data", "task", "out", "run_dir"}

@@ -117,6 +117,35 @@ def test_the_command_prints_its_configuration_and_leaves_no_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_task_that_is_typed_chooses_the_configuration(monkeypatch, capsys):
+    from geolangbind import commands
+
+    seen = []
+    monkeypatch.setattr("geolangbind.hydra_entry.run", lambda name, action: seen.append((name, action.__name__)))
+    for words in ([], ["task=interleaved", "steps=3"], ["-m", "seed=1,2", "task=interleaved"], ["--cfg", "job", "task=alignment"]):
+        monkeypatch.setattr(sys, "argv", ["geolangbind-train", *words])
+        commands.train()
+    assert seen == [(name, f"_train{'_interleaved' * (name != 'train')}") for name in ("train", "interleaved", "interleaved", "train")]
+    monkeypatch.setattr(sys, "argv", ["geolangbind-train", "task=interlaced"])
+    with pytest.raises(SystemExit):
+        commands.train()
+    assert capsys.readouterr().err == "error: task is 'interlaced'; use one of alignment, interleaved\n" and len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("task=interleaved --cfg job steps=3", "steps: 3"), ("task=interleaved --help", "optim: default")]
+)
+def test_hydras_own_options_work_for_the_interleaved_task(monkeypatch, capsys, words, told):
+    from geolangbind import commands
+
+    monkeypatch.setattr(sys, "argv", ["geolangbind-train", *words.split(" ")])
+    try:
+        commands.train()
+    except SystemExit as left:
+        assert not left.code
+    assert told in capsys.readouterr().out
+
+
 def test_help_lists_the_groups(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["geolangbind-train", "--help"])
     with pytest.raises(SystemExit, match="0"):

@@ -1,4 +1,4 @@
-"""One of several processes that train together, one run after the other. Run by test_together.py."""
+"""One of several processes that train together, one run after the other. Run by test_together.py, here and of the interleaved encoder."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 import torch
 from torch import distributed
 
+from geolangbind.instruct import run as interleaved
+from geolangbind.instruct import settings as interleaved_settings
 from geolangbind.train.run import train
 from geolangbind.train.settings import from_config
 
@@ -25,7 +27,10 @@ def main(jobs, rank, world):
     for starter, port, settings in jobs:
         given = {name: str(value) for name, value in environment(starter, rank, world, port).items()}
         os.environ.update(given)
-        train(from_config(settings))
+        if settings["task"] == "interleaved":
+            interleaved.train(interleaved_settings.from_config(settings))
+        else:
+            train(from_config(settings))
         distributed.destroy_process_group()
         for name in given:
             del os.environ[name]

@@ -1,0 +1,134 @@
+"""Whole runs of a few steps: they resume bit by bit, on one process as on two, and leave an encoder behind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import geolangbind
+from geolangbind.errors import SettingsError
+from geolangbind.instruct import run as running
+from geolangbind.instruct.rows import Pairs
+from geolangbind.instruct.run import choose_sources, looking_sources, train
+from geolangbind.instruct.settings import SourceChoice
+
+WORKER = Path(__file__).parents[1] / "train" / "train_worker.py"
+WEIGHTS = "model/model.safetensors"
+
+
+class Stopped(Exception):
+    """Stands for a power cut."""
+
+
+def rows_of(folder, name="metrics.jsonl"):
+    rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in ("samples_per_s", "data_wait", "seconds")} for row in rows]
+
+
+def interrupt(settings, steps, monkeypatch):
+    """Train until so many batches were used, over both stages."""
+    real, count = running.batches, iter(range(steps))
+
+    def some(*args, **named):
+        for batch in real(*args, **named):
+            if next(count, None) is None:
+                raise Stopped
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "batches", some)
+        with pytest.raises(Stopped):
+            train(settings)
+
+
+@pytest.mark.parametrize("after", [1, 5], ids=["in the projector's stage", "in the main stage"])
+def test_an_interrupted_run_ends_where_an_unbroken_one_ends(settings_for, tmp_path, pairs_folder, monkeypatch, after):
+    common = {
+        "steps": 4, "projector_steps": 2, "checkpoint_every": 1, "ema_decay": 0.5, "lora": {"r": 2},
+        "validation": {"pairs": str(pairs_folder), "samples": 4}, "feature_cache": str(tmp_path / "cache"),
+    }  # fmt: skip
+    straight, broken = (tmp_path / name for name in ("straight", "broken"))
+    train(settings_for(run_dir=str(straight), **common))
+    resumed = settings_for(run_dir=str(broken), memory_chunk=0, machine={"workers": 2 * (after > 1)}, **common)
+    interrupt(resumed, after, monkeypatch)
+    assert not (broken / "model").exists()
+    train(resumed)
+    for file in (WEIGHTS, "model/adapter.safetensors"):
+        assert (straight / file).read_bytes() == (broken / file).read_bytes()
+    for folder in (".", "projector"):
+        assert rows_of(straight / folder) == rows_of(broken / folder)
+    assert rows_of(straight, "validation.jsonl") == rows_of(broken, "validation.jsonl")
+    (state,) = straight.glob("checkpoints/step-00000004/state.safetensors")
+    assert not any(name.startswith("module/model.tower.") for name in load_file(state))  # it can be had again
+
+
+def test_the_encoder_that_is_saved_is_the_one_that_was_trained(settings_for, tmp_path, pairs_folder, capsys):
+    settings = settings_for(steps=2, validation={"pairs": str(pairs_folder), "every": 1, "samples": 6})
+    folder = train(settings)
+    encoder = geolangbind.load_interleaved(folder)
+    vectors = encoder.embed([["a field"], ["a lake", geolangbind.GeoPoint(1, 2)]])
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    told = encoder.provenance
+    assert (told["tool"], told["task"], told["steps"], told["seed"]) == ("geolangbind-train", "interleaved", 2, 0)
+    assert set(told["sources"]) == {"labels", "captions", "captions-to-image", "sensors"}
+    found = rows_of(tmp_path / "run", "validation.jsonl")
+    assert [row["step"] for row in found] == [1] * 4 + [2] * 4 and all(0 <= row["precision_1"] <= 1 for row in found)
+    captions = next(row for row in found if row["source"] == "captions")
+    assert captions["n"] == 6 and captions["precision_1_chance"] >= 1 / 6
+    assert train(settings) == folder and "has done its 2 steps before" in capsys.readouterr().err.replace("\n", " ")
+    with pytest.raises(SettingsError, match="trained with other settings: hard_negatives=0"):
+        train(settings_for(steps=2, hard_negatives=0))
+
+
+def test_two_processes_train_what_one_trains(settings_for, tmp_path):
+    """With an eps this large AdamW's step is linear in the gradient, and rounding is not blown up where gradients are all but zero."""
+    common = {"steps": 2, "optim": {"lr": 0.5, "eps": 1.0}, "machine": {"threads": 1}, "hard_negatives": 2}
+    alone, both = (settings_for(run_dir=str(tmp_path / name), **common) for name in ("alone", "both"))
+    both.memory_chunk = 3
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        told = json.dumps([("torchrun", probe.getsockname()[1], asdict(both))])
+    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    children = [
+        subprocess.Popen([sys.executable, str(WORKER), told, str(rank), "2"], env=surroundings, stderr=subprocess.PIPE) for rank in range(2)
+    ]
+    try:
+        train(alone)
+        errors = [child.communicate(timeout=120)[1].decode() for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert all(child.returncode == 0 for child in children), errors[0] + errors[1]
+    one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("alone", "both"))
+    assert one.keys() == other.keys()
+    assert max(float((value - other[name]).abs().max() / value.abs().max().clamp_min(1e-3)) for name, value in one.items()) < 1e-4
+    for mine, theirs in zip(rows_of(tmp_path / "alone"), rows_of(tmp_path / "both"), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
+
+
+def test_the_loss_falls(settings_for, tmp_path):
+    train(settings_for(steps=25, optim={"lr": 3e-3}, sources={"captions": {}}, batch_size=8, machine={"precision": "bf16-mixed"}))
+    losses = [row["loss"] for row in rows_of(tmp_path / "run")]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_sources_are_chosen_by_name_weight_and_fraction(pairs_folder, settings_for):
+    pairs = Pairs.open(pairs_folder)
+    everything = choose_sources(pairs, {}, 1.0)
+    assert (
+        [source.weight for source in everything] == [len(source.rows) for source in everything] == [len(s) for s in pairs.sources.values()]
+    )
+    (captions,) = choose_sources(pairs, {"captions": SourceChoice(2), "labels": SourceChoice(0)}, 0.5)
+    assert captions.name == "captions" and captions.weight == 2 and 0 < len(captions.rows) < len(pairs.sources["captions"])
+    with pytest.raises(SettingsError, match="has no 'maps'; it has labels, captions"):
+        choose_sources(pairs, {"maps": SourceChoice()}, 1.0)
+    assert looking_sources(pairs, settings_for()) == ["labels", "captions"]
+    with pytest.raises(SettingsError, match="projector_steps needs a source that looks from images to words"):
+        looking_sources(pairs, settings_for(sources={"captions-to-image": {}}))
