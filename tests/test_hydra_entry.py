@@ -133,7 +133,7 @@ def test_the_task_that_is_typed_chooses_the_configuration(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [("task=interleaved --cfg job steps=3", "steps: 3"), ("task=interleaved --help", "optim: default")]
+    ("words", "told"), [("--cfg job task=interleaved steps=3", "steps: 3"), ("task=interleaved --help", "optim: default")]
 )
 def test_hydras_own_options_work_for_the_interleaved_task(monkeypatch, capsys, words, told):
     from geolangbind import commands

@@ -77,7 +77,7 @@ class InstructBatch:
         negative_keys: (b, H) int64.
         truth: what is right.
         keys: ids of the rows.
-        sources: names of the sources that the rows are of.
+        sources: names of the sources that the step is of, on all processes.
     """
 
     parts: tuple[Prompts, ...]
@@ -223,13 +223,12 @@ class _Steps(Dataset["InstructBatch | GeoLangBindError"]):
 
     def __getitem__(self, step: int) -> InstructBatch | GeoLangBindError:
         try:
-            rows, blocks, names = list[WrittenRow](), list[int](), list[str]()
+            rows, blocks = list[WrittenRow](), list[int]()
             for taken in self.order.batch(step, self.rank, self.world_size):
                 source = self.sources[taken.source]
                 rows += self.reader.rows(source.name, source.rows[taken.rows])
                 blocks += [taken.block] * len(taken.rows)
-                names.append(source.name)
-            return self.reader.batch(rows, blocks, names)
+            return self.reader.batch(rows, blocks, [self.sources[taken.source].name for taken in self.order.batch(step)])
         except GeoLangBindError as error:
             return error  # raised in the main process: a worker would bury the one-line message under its traceback
 

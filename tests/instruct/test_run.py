@@ -1,12 +1,6 @@
 """Whole runs of a few steps: they resume bit by bit, on one process as on two, and leave an encoder behind."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +13,6 @@ from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import choose_sources, looking_sources, train
 from geolangbind.instruct.settings import SourceChoice
 
-WORKER = Path(__file__).parents[1] / "train" / "train_worker.py"
 WEIGHTS = "model/model.safetensors"
 
 
@@ -87,32 +80,6 @@ def test_the_encoder_that_is_saved_is_the_one_that_was_trained(settings_for, tmp
         train(settings_for(steps=2, hard_negatives=0))
 
 
-def test_two_processes_train_what_one_trains(settings_for, tmp_path):
-    """With an eps this large AdamW's step is linear in the gradient, and rounding is not blown up where gradients are all but zero."""
-    common = {"steps": 2, "optim": {"lr": 0.5, "eps": 1.0}, "machine": {"threads": 1}, "hard_negatives": 2}
-    alone, both = (settings_for(run_dir=str(tmp_path / name), **common) for name in ("alone", "both"))
-    both.memory_chunk = 3
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        told = json.dumps([("torchrun", probe.getsockname()[1], asdict(both))])
-    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    children = [
-        subprocess.Popen([sys.executable, str(WORKER), told, str(rank), "2"], env=surroundings, stderr=subprocess.PIPE) for rank in range(2)
-    ]
-    try:
-        train(alone)
-        errors = [child.communicate(timeout=120)[1].decode() for child in children]
-    finally:
-        for child in children:
-            child.kill()
-    assert all(child.returncode == 0 for child in children), errors[0] + errors[1]
-    one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("alone", "both"))
-    assert one.keys() == other.keys()
-    assert max(float((value - other[name]).abs().max() / value.abs().max().clamp_min(1e-3)) for name, value in one.items()) < 1e-4
-    for mine, theirs in zip(rows_of(tmp_path / "alone"), rows_of(tmp_path / "both"), strict=True):
-        assert mine["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
-
-
 def test_the_loss_falls(settings_for, tmp_path):
     train(settings_for(steps=25, optim={"lr": 3e-3}, sources={"captions": {}}, batch_size=8, machine={"precision": "bf16-mixed"}))
     losses = [row["loss"] for row in rows_of(tmp_path / "run")]
@@ -129,6 +96,6 @@ def test_sources_are_chosen_by_name_weight_and_fraction(pairs_folder, settings_f
     assert captions.name == "captions" and captions.weight == 2 and 0 < len(captions.rows) < len(pairs.sources["captions"])
     with pytest.raises(SettingsError, match="has no 'maps'; it has labels, captions"):
         choose_sources(pairs, {"maps": SourceChoice()}, 1.0)
-    assert looking_sources(pairs, settings_for()) == ["labels", "captions"]
+    assert looking_sources(pairs, settings_for()) == ["labels", "captions", "sensors"]
     with pytest.raises(SettingsError, match="projector_steps needs a source that looks from images to words"):
         looking_sources(pairs, settings_for(sources={"captions-to-image": {}}))

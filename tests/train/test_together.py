@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from geolangbind.instruct import run as interleaved
+from geolangbind.instruct.build import build_pairs
+from geolangbind.instruct.settings import InterleavedSettings
+from geolangbind.instruct.settings import from_config as interleaved_from_config
 from geolangbind.train.run import train
 from geolangbind.train.settings import from_config
 
@@ -41,6 +45,16 @@ def settings(shards, run_dir, strategy="auto", **changes):
     return from_config({**parts, **common, **places, **changes})
 
 
+def interleaved_settings(pairs, run_dir, **changes) -> InterleavedSettings:
+    """Two steps of eight rows in blocks of four; with several processes, sequences are encoded by threes."""
+    backbone = {"config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}}
+    machine = {"accelerator": "cpu", "precision": "32-true", "threads": 1}
+    sizes = {"steps": 2, "batch_size": 8, "block": 4, "optim": LINEAR, "backbone": backbone, "model": {"factor": 4}}
+    return interleaved_from_config(
+        {"pairs": str(pairs), "run_dir": str(run_dir), "machine": machine, "progress": False, **sizes, **changes}
+    )
+
+
 def start(jobs):
     """Two processes that do the same jobs, (starter, settings), one after the other."""
     probes = [socket.socket() for _ in jobs]
@@ -66,6 +80,7 @@ def runs(shards, tmp_path_factory):
     top = tmp_path_factory.mktemp("together")
     train(settings(shards, top / "alone"))
     half_done(top / "alone", top / "alone_then_fsdp")
+    pairs = build_pairs([shards], top / "pairs", ["labels", "captions"])[0].folder
     children = start(
         [
             ("torchrun", settings(shards, top / "ddp", "ddp", memory_chunk=3)),
@@ -73,10 +88,12 @@ def runs(shards, tmp_path_factory):
             ("torchrun", settings(shards, top / "alone_then_fsdp", "fsdp")),
             ("slurm", settings(shards, top / "fsdp_frozen", "fsdp", **FROZEN)),
             ("torchrun", settings(shards, top / "ddp_frozen", "ddp", machine={"workers": 2}, **FROZEN)),
+            ("torchrun", interleaved_settings(pairs, top / "interleaved_ddp", memory_chunk=3)),
         ]
     )
     try:
         train(settings(shards, top / "frozen_alone", **FROZEN))
+        interleaved.train(interleaved_settings(pairs, top / "interleaved_alone"))
         errors = [child.communicate(timeout=120)[1].decode() for child in children]
     finally:
         for child in children:
@@ -142,3 +159,10 @@ def test_what_is_left_behind_does_not_depend_on_how_many_there_were(runs):
             assert (runs / name / file).read_bytes() == (runs / "alone" / file).read_bytes()
         ours, theirs = (json.loads((runs / run / f"checkpoints/step-{STEPS:08d}/state.json").read_text()) for run in (name, "alone"))
         assert ours["seen_words"] == theirs["seen_words"] and ours["step"] == theirs["step"] == STEPS
+
+
+def test_the_interleaved_encoder_is_that_of_one_process(runs):
+    alone, both = (runs / f"interleaved_{name}" for name in ("alone", "ddp"))
+    assert distance(*(folder / "model/model.safetensors" for folder in (alone, both)), 1e-3) < 1e-4
+    for mine, theirs in zip(rows(alone), rows(both), strict=True):
+        assert mine["sources"] == theirs["sources"] and mine["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
