@@ -102,3 +102,10 @@ def test_groups_hold_every_parameter_once_at_its_factor():
     assert {name: scale for name, (scale, _) in placed.items()} == layer_scales(list(placed), 0.5)
     neutral = build_optimizer(towers, Optim(weight_decay=0.3)).param_groups
     assert {names[id(p)]: group["weight_decay"] for group in neutral for p in group["params"]} == {n: d for n, (_, d) in placed.items()}
+
+
+def test_parameters_named_by_their_beginning_learn_slower():
+    module = nn.ModuleDict({"tower": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    groups = build_optimizer(module, Optim(), {"tower.": 0.1}).param_groups
+    scales = {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
+    assert [scales[id(parameter)] for parameter in module.parameters()] == [0.1, 0.1, 1.0, 1.0]
