@@ -21,7 +21,7 @@ from torch import Tensor
 
 from geolangbind import checkpoint
 from geolangbind.checkpoint import CARD, CONFIG, TOKENIZER, WEIGHTS, file_sha256
-from geolangbind.errors import CheckpointError
+from geolangbind.errors import CheckpointError, SettingsError
 from geolangbind.interleaved.backbone import Backbone, build_backbone
 from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.interleaved.lora import LoraSettings, add_lora, is_adapter
@@ -93,7 +93,7 @@ def load_interleaved(source: str | Path, base: str | Path | None = None) -> Inte
         vocabulary = vocabulary_from_json((folder / TOKENIZER).read_text(encoding="utf-8"), config["vocabulary"])
     except OSError as error:
         raise CheckpointError(f"model folder is incomplete: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{folder / CONFIG} is incomplete or damaged: {error!r}") from None
     _check_files(folder, files)
     stored = _stores_backbone(spec, lora)

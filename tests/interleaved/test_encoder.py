@@ -60,7 +60,9 @@ def test_batch_size_changes_nothing_and_progress_is_told(encoder):
 
 def test_what_is_said_matters(encoder):
     image = Image(PIXELS, **RGB)
-    one, other, instructed, moved = encoder.embed([[image, PixelBox(0, 0, 8, 8)], [image, PixelBox(8, 8, 32, 32)], [image], [GeoPoint(1, 2)]])
+    one, other, instructed, moved = encoder.embed(
+        [[image, PixelBox(0, 0, 8, 8)], [image, PixelBox(8, 8, 32, 32)], [image], [GeoPoint(1, 2)]]
+    )
     assert not torch.allclose(one, other, atol=1e-4)
     assert not torch.allclose(encoder.embed([[image]], "Find a caption.")[0], instructed, atol=1e-4)
     assert not torch.allclose(encoder.embed([[GeoPoint(1, 2.5)]])[0], moved, atol=1e-4)
@@ -157,7 +159,7 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
     path = tif(tmp_path / "a.tif", np.zeros((3, 32, 32), np.uint8))
     with pytest.raises(DataError, match="every pixel of the image is zero"):
         encoder.embed([[Image(path, **RGB)]])
-    with pytest.raises(DataError, match="no .*valid pixel"):
+    with pytest.raises(DataError, match=r"no .*valid pixel"):
         encoder.embed([[Image(tif(tmp_path / "b.tif", np.zeros((3, 32, 32), np.uint8), nodata=0), **RGB)]])
     with pytest.raises(DataError, match="valid= goes with pixels"):
         encoder.embed([[Image(path, **RGB, valid=np.ones((32, 32), bool))]])
