@@ -43,7 +43,12 @@ def save_interleaved(encoder: InterleavedEncoder, folder: str | Path) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        SettingsError: within `lora.merged_lora`, where the weights hold the adapters' changes already.
     """
+    if any(getattr(layer, "merged", False) for layer in encoder.backbone.modules()):
+        raise SettingsError("save the model outside of merged_lora: its adapters would count twice")
     lora, spec = encoder.backbone.lora, encoder.backbone.spec
     tensors = _own_tensors(encoder)
     adapter = {name: tensor for name, tensor in tensors.items() if is_adapter(name)}

@@ -161,6 +161,8 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
         encoder.embed([[Image(path, **RGB)]])
     with pytest.raises(DataError, match=r"no .*valid pixel"):
         encoder.embed([[Image(tif(tmp_path / "b.tif", np.zeros((3, 32, 32), np.uint8), nodata=0), **RGB)]])
+    with pytest.raises(DataError, match="say them to read_raster"):
+        encoder.embed([[Image(geolangbind.read_raster(path, **RGB), sensor="aerial-rgb")]])
     with pytest.raises(DataError, match="valid= goes with pixels"):
         encoder.embed([[Image(path, **RGB, valid=np.ones((32, 32), bool))]])
 

@@ -9,10 +9,10 @@ import torch
 
 import geolangbind
 from geolangbind import GeoPoint, Image, PixelBox
-from geolangbind.errors import CheckpointError
+from geolangbind.errors import CheckpointError, SettingsError
 from geolangbind.interleaved.backbone import build_backbone, describe_backbone
 from geolangbind.interleaved.folder import load_interleaved, save_interleaved
-from geolangbind.interleaved.lora import LoraSettings, add_lora, lora_state
+from geolangbind.interleaved.lora import LoraSettings, add_lora, lora_state, merged_lora
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 PIXELS = np.random.default_rng(0).uniform(0, 255, (3, 32, 32)).astype(np.float32)
@@ -89,6 +89,23 @@ def test_random_backbones_with_adapters_carry_their_base(make_encoder, tmp_path)
         load_interleaved(folder, base=tmp_path)
 
 
+@pytest.mark.parametrize("positions", ["mrope", "1d"])
+def test_qwen2_vl_keeps_its_positions_and_precision(make_encoder, vocabulary, tmp_path, positions):
+    text = {"vocab_size": vocabulary.size, "num_key_value_heads": 1, "bos_token_id": 0, "eos_token_id": 1, **SHAPE}
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
+    vision = {"depth": 1, "embed_dim": 16, "num_heads": 2, "hidden_size": 32}
+    config = {"text_config": {**text, "rope_parameters": rope}, "vision_config": vision}
+    spec = describe_backbone("qwen2-vl", config=config, positions=positions, dtype="bfloat16")
+    encoder = make_encoder(backbone=build_backbone(spec))
+    add_lora(encoder.backbone, LoraSettings(r=2))
+    vectors = encoder.embed(SEQUENCES)
+    for vector, sequence in zip(vectors, SEQUENCES, strict=True):
+        torch.testing.assert_close(encoder.embed([sequence])[0], vector, atol=0.02, rtol=0)
+    again = load_interleaved(save_interleaved(encoder, tmp_path / "m"))
+    assert (again.backbone.spec.positions, again.backbone.spec.dtype) == (positions, "bfloat16")
+    assert torch.equal(again.embed(SEQUENCES), vectors)
+
+
 def test_the_tower_is_a_model_folder_of_its_own(adapted, folder):
     tower = geolangbind.load(folder / "tower")
     said = {"sensor": "aerial-rgb", "bands": ["R", "G", "B"], "unit": "display_u8"}
@@ -156,6 +173,12 @@ def test_a_failed_save_leaves_the_old_folder(adapted, folder, monkeypatch):
     monkeypatch.undo()
     assert torch.equal(load_interleaved(folder).embed(SEQUENCES), adapted.embed(SEQUENCES))
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_merged_adapters_are_not_saved_twice(adapted, tmp_path):
+    with merged_lora(adapted.backbone), pytest.raises(SettingsError, match="outside of merged_lora"):
+        save_interleaved(adapted, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_the_card_says_what_is_needed(adapted, folder):
