@@ -170,6 +170,8 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
 def test_calls_of_another_shape_are_refused(encoder):
     with pytest.raises(DataError, match="embed takes a list of sequences"):
         encoder.embed("a harbour")
+    with pytest.raises(DataError, match="embed takes a list of sequences"):
+        encoder.embed(Image(PIXELS, **RGB))
     with pytest.raises(DataError, match="one instruction"):
         encoder.embed([["a"]], ["b"])
     with pytest.raises(SettingsError, match="batch_size is 0"):
