@@ -26,6 +26,8 @@ from geolangbind.weights.source import HUB
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from geolangbind.interleaved.lora import LoraSettings
+
 _MODEL_TYPES = {"tiny": "qwen3", "qwen2-vl": "qwen2_vl"}
 _POSITIONS = {"tiny": ("1d",), "text": ("1d",), "qwen2-vl": ("mrope", "1d")}
 _TINY = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -154,7 +156,7 @@ def build_backbone(spec: Backbone, base: str | Path | None = None, *, empty: boo
 
     Raises:
         CheckpointError: the base weights are not there, not those of `spec`, or do not fit its configuration.
-        SettingsError: transformers is not installed.
+        SettingsError: the model would ignore positions, or transformers is not installed.
     """
     modeling = _transformers()
     from transformers.initialization import no_init_weights
@@ -175,11 +177,18 @@ def build_backbone(spec: Backbone, base: str | Path | None = None, *, empty: boo
 
 
 class LanguageBackbone(nn.Module):
-    """A language model that takes embeddings, of whatever kind, and returns states."""
+    """A language model that takes embeddings, of whatever kind, and returns states.
+
+    Attributes:
+        spec: which.
+        lora: how it is adapted, set by `lora.add_lora`; None if it is not.
+        model: of transformers, without a vision tower.
+    """
 
     def __init__(self, spec: Backbone, model: nn.Module) -> None:
         super().__init__()
         self.spec = spec
+        self.lora: LoraSettings | None = None
         self.model: Any = model
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
@@ -204,10 +213,8 @@ class LanguageBackbone(nn.Module):
         else:
             positions = (mask.long().cumsum(1) - 1).clamp_min(0)
         language = self.model.language_model if self.spec.kind == "qwen2-vl" else self.model
-        # attention in the weights' precision; a cache would only serve generation
-        output = language(
-            inputs_embeds=embeds.to(DTYPES[self.spec.dtype]), attention_mask=mask.long(), position_ids=positions, use_cache=False
-        )
+        # a cache would only serve generation
+        output = language(inputs_embeds=embeds.to(self.model.dtype), attention_mask=mask.long(), position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -239,7 +246,7 @@ def _read_config(folder: Path) -> PreTrainedConfig:
     try:
         return _transformers().AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"cannot read {folder / 'config.json'}: {str(error).strip().splitlines()[0]}") from None
+        raise CheckpointError(f"cannot read {folder / 'config.json'}: {_line(error)}") from None
 
 
 def _drawn_config(kind: str, given: dict[str, Any]) -> PreTrainedConfig:
@@ -275,7 +282,7 @@ def _config(values: Mapping[str, Any]) -> PreTrainedConfig:
     try:
         return _transformers().AutoConfig.for_model(values.pop("model_type"), **values)
     except (StrictDataclassError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"the backbone's config cannot be used: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"the backbone's config cannot be used: {_line(error)}") from None
 
 
 def _plain(config: PreTrainedConfig) -> dict[str, Any]:
@@ -306,7 +313,12 @@ def _load(folder: Path, spec: Backbone, config: PreTrainedConfig) -> Any:  # noq
             output_loading_info=True,
         )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"cannot load {folder}: {str(error).strip().splitlines()[0]}") from None
+        raise CheckpointError(f"cannot load {folder}: {_line(error)}") from None
     if absent := sorted(told["missing_keys"]):
         raise CheckpointError(f"{folder} lacks {len(absent)} tensors of a {config.model_type}: {', '.join(absent[:5])}")
     return model
+
+
+def _line(error: Exception) -> str:
+    """What a failure of a library says, in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

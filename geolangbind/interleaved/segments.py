@@ -24,7 +24,8 @@ class Image:
     """One image of one sensor.
 
     Attributes:
-        source: a raster (GeoTIFF, folder of bands, STAC item: whatever `geolangbind.read_raster` takes), or pixels (C, H, W).
+        source: a file or folder that `geolangbind.read_raster` takes, a `Raster` that it returned (for its further options: scale,
+            offset, no-data, window), or pixels (C, H, W).
         sensor: name of the sensor record; None where the file says it.
         bands: band names in channel order; None where file or sensor say them.
         unit: unit of the values; None where the file says it.
@@ -137,13 +138,18 @@ def as_segments(sequence: Any) -> tuple[Segment, ...]:  # noqa: ANN401 - whateve
         DataError: something that is no segment; paths must be wrapped in `Image`.
     """
     if isinstance(sequence, str | Path) or not hasattr(sequence, "__iter__"):
-        raise DataError(f"a sequence is a list of segments, for example [Image('scene.tif'), 'a harbour']; got {sequence!r:.80}")
+        raise DataError(f"a sequence is a list of segments, for example [Image('scene.tif'), 'a harbour']; got {_shown(sequence)}")
     segments: list[Segment] = []
     for part in sequence:
         part = Text(part) if isinstance(part, str) else part
         if not isinstance(part, Segment):
-            raise DataError(f"{part!r:.80} is no segment; use text, Image, PixelBox, GeoPoint, GeoBox or Date")
+            raise DataError(f"{_shown(part)} is no segment; use text, Image, PixelBox, GeoPoint, GeoBox or Date")
         segments.append(part)
     if not segments:
         raise DataError("a sequence needs at least one segment")
     return tuple(segments)
+
+
+def _shown(value: object) -> str:
+    """The start of a value in one line; arrays print many."""
+    return " ".join(repr(value).split())[:80]
