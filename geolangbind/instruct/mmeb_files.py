@@ -94,7 +94,7 @@ def export_mmeb(pairs: Pairs, out: Path, source: str | None = None) -> Exported:
     if not written:
         raise DataError(f"MMEB's format can hold no row of source '{source}': {left_out.most_common(1)[0][0]}")
     _write(out, written)
-    return Exported(len(written), left_out, shortened)
+    return Exported(len(written), dict(left_out.most_common()), shortened)
 
 
 class _Pictures:
@@ -134,7 +134,7 @@ class _Pictures:
         try:
             with Pillow.open(source) as file:
                 width, height = file.size
-        except OSError:  # a row without boxes needs no size
+        except OSError:  # only rows with boxes need the size
             width = height = 0
         return relative(source, self.folder), height, width
 
@@ -147,31 +147,36 @@ def _all_rows(pairs: Pairs, source: str) -> Iterator[Row | RankingRow]:
 
 def _read(file: Path) -> Iterator[dict[str, Any]]:
     if _is_parquet(file):
-        parquet = _pyarrow("parquet")
+        pyarrow = _pyarrow()
         try:
-            for batch in parquet.ParquetFile(file).iter_batches(_ROWS_READ):
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(_ROWS_READ):
                 yield from batch.to_pylist()
         except (OSError, ValueError) as error:
             raise DataError(f"{file} is no readable parquet file: {error}") from None
         return
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                raw = json.loads(line)
-                if not isinstance(raw, dict):
-                    raise DataError(f"{file}:{number}: a row is a JSON object, got {raw!r:.60}")
-                yield raw
+        with file.open("rb") as lines:
+            yield from (_object(line, f"{file}:{number}") for number, line in enumerate(lines, 1))
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}") from None
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{file}:{number + 1}: no JSON ({error})") from None
+        raise DataError(f"{where}: no JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise DataError(f"{where}: a row is a JSON object, got {raw!r:.60}")
+    return raw
 
 
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         if _is_parquet(out):
-            _pyarrow("parquet").write_table(_pyarrow("lib").Table.from_pylist(rows), temporary)
+            pyarrow = _pyarrow()
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
         else:
             temporary.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), "utf-8")
         temporary.replace(out)
@@ -185,10 +190,11 @@ def _is_parquet(file: Path) -> bool:
     return file.suffix == ".parquet"
 
 
-def _pyarrow(module: str) -> Any:  # noqa: ANN401 - an optional package without types
+def _pyarrow() -> Any:  # noqa: ANN401 - an optional package without types
     from importlib import import_module
 
     try:
-        return import_module(f"pyarrow.{module}")
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
     except ImportError:
         raise SettingsError("parquet files need pyarrow: pip install 'geolangbind[parquet]'") from None
