@@ -13,7 +13,7 @@ from typing import Any
 from geolangbind.data.sample import KEY_PATTERN
 from geolangbind.errors import DataError, GeoLangBindError, SettingsError
 from geolangbind.instruct.mmeb import read_row, write_row
-from geolangbind.instruct.row import AnyRow, RankingRow, Row
+from geolangbind.instruct.row import AnyRow, Row
 from geolangbind.instruct.rows import Pairs, StoredImage, write_pairs
 from geolangbind.instruct.segments_json import relative
 from geolangbind.interleaved.segments import Image
@@ -84,7 +84,7 @@ def export_mmeb(pairs: Pairs, out: Path, source: str | None = None) -> Exported:
         raise DataError(f"{out} exists already; choose another name")
     out.parent.mkdir(parents=True, exist_ok=True)
     pictures, left_out, written, shortened = _Pictures(pairs, out.parent), Counter[str](), [], 0
-    for row in _all_rows(pairs, source):
+    for row in pairs.sources[source]:
         try:
             written.append(write_row(row, pictures.of))
         except GeoLangBindError as error:
@@ -137,12 +137,6 @@ class _Pictures:
         except OSError:  # only rows with boxes need the size
             width = height = 0
         return relative(source, self.folder), height, width
-
-
-def _all_rows(pairs: Pairs, source: str) -> Iterator[Row | RankingRow]:
-    held = pairs.sources[source]
-    for start in range(0, len(held), _ROWS_READ):
-        yield from held.read(range(start, min(start + _ROWS_READ, len(held))))
 
 
 def _read(file: Path) -> Iterator[dict[str, Any]]:
