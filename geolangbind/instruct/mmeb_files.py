@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geolangbind.data.sample import KEY_PATTERN
 from geolangbind.errors import DataError, GeoLangBindError, SettingsError
 from geolangbind.instruct.mmeb import read_row, write_row
 from geolangbind.instruct.row import AnyRow, Row
-from geolangbind.instruct.rows import Pairs, StoredImage, write_pairs
+from geolangbind.instruct.rows import Pairs, StoredImage, plain_name, write_pairs
 from geolangbind.instruct.segments_json import relative
 from geolangbind.interleaved.segments import Image
 
@@ -50,7 +49,7 @@ def import_mmeb(file: Path, out: Path, images: Path | None = None, sensor: str |
         DataError: a row that cannot be read, named by its line; a file that is none.
         SettingsError: no pyarrow, or another kind of file.
     """
-    name = name or "".join(character if KEY_PATTERN.fullmatch(character) else "-" for character in file.stem)
+    name = name or plain_name(file.stem)
     root = file.parent if images is None else images
 
     def rows() -> Iterator[AnyRow]:

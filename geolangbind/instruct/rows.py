@@ -21,7 +21,7 @@ from geolangbind.instruct.row import AnyRow, RankingRow, Row, row_from_line, row
 from geolangbind.instruct.segments_json import StoredImage, relative, resolved
 from geolangbind.interleaved.segments import Image
 
-__all__ = ["PAIRS_NAME", "Pairs", "RankingRow", "Row", "Source", "StoredImage", "write_pairs"]
+__all__ = ["PAIRS_NAME", "Pairs", "RankingRow", "Row", "Source", "StoredImage", "plain_name", "write_pairs"]
 
 PAIRS_NAME = "pairs.json"
 _FORMAT = "geolangbind-pairs"
@@ -243,6 +243,11 @@ def write_pairs(
     }  # fmt: skip
     _write_lines(folder / PAIRS_NAME, [json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)])
     return Pairs.open(folder)
+
+
+def plain_name(text: str) -> str:
+    """Return `text` as the name of a source or of a folder of shards: other characters become `-`."""
+    return "".join(character if KEY_PATTERN.fullmatch(character) else "-" for character in text)[:64]
 
 
 class _Checks:

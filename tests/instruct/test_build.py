@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from geolangbind.data.write import write_index, write_shard
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.instruct.build import KINDS, build_pairs
-from geolangbind.instruct.rows import Pairs
+from geolangbind.instruct.rows import Pairs, StoredImage
 from geolangbind.instruct.wordings import SOURCES, load_wordings
 from geolangbind.interleaved.segments import Image, Text
 
@@ -72,6 +73,14 @@ def test_targets_are_true_of_the_images(built):
         assert row.group in ("class", "season")
         if row.group == "season":
             assert row.target[0].text == labels["season"]
+
+
+def test_folders_of_shards_are_named_by_their_last_part(chip, tmp_path):
+    for name in ("v1.0", "more"):
+        write_index(tmp_path / name, [write_shard(tmp_path / name / "s-000000.tar", [chip("a", scene_class=name)])])
+    pairs, _ = build_pairs([tmp_path / "v1.0", tmp_path / "more"], tmp_path / "pairs", ["labels"])
+    assert [row.query[0].source for row in pairs.read("labels", [0, 1])] == [StoredImage("v1-0", "a"), StoredImage("more", "a")]
+    pairs.verify()
 
 
 def test_every_source_has_instructions():
