@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from geolangbind import hydra_entry
+from geolangbind.errors import SettingsError
 
 
 def train() -> None:
-    """`geolangbind-train key=value ...`."""
-    hydra_entry.run("train", _train)
+    """`geolangbind-train [task=interleaved] key=value ...`."""
+    tasks = {"alignment": ("train", _train), "interleaved": ("interleaved", _train_interleaved)}
+    task = hydra_entry.typed("task", "alignment")
+    if task not in tasks:
+        hydra_entry.fail(SettingsError(f"task is '{task}'; use one of {', '.join(tasks)}"))
+    hydra_entry.run(*tasks[task])
 
 
 def evaluate() -> None:
@@ -18,16 +23,29 @@ def evaluate() -> None:
 
 
 def _train(config: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    from geolangbind.train.distributed import processes
     from geolangbind.train.run import train as run_training
     from geolangbind.train.settings import from_config
 
     folder = run_training(from_config(config))
+    _tell(f"model in [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+
+
+def _train_interleaved(config: dict[str, Any]) -> None:
+    from geolangbind.instruct.run import train as run_training
+    from geolangbind.instruct.settings import from_config
+
+    folder = run_training(from_config(config))
+    _tell(f'model in [bold]{folder}[/]; next: geolangbind.load_interleaved("{folder}")')
+
+
+def _tell(words: str) -> None:
+    """Print a line, on one process of several."""
+    from rich.console import Console
+
+    from geolangbind.train.distributed import processes
+
     others = processes()
-    lead = others is None or others.rank() == 0
-    Console(highlight=False, quiet=not lead).print(f"model in [bold]{folder}[/]; next: geolangbind-evaluate model={folder} suite=zero_shot")
+    Console(highlight=False, quiet=not (others is None or others.rank() == 0)).print(words)
 
 
 def _evaluate(config: dict[str, Any]) -> None:

@@ -62,6 +62,12 @@ def run(name: str, action: Callable[[dict[str, Any]], None]) -> None:
         fail(error)
 
 
+def typed(key: str, default: str) -> str:
+    """The value that the command line gives a key, before anything is composed."""
+    values = [word.partition("=")[2] for word in _overrides(sys.argv[1:]) if word.startswith(f"{key}=")]
+    return values[-1] if values else default
+
+
 def fail(error: GeoLangBindError) -> NoReturn:
     """Print a user's failure on stderr and leave with its exit code."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escape(str(error))}")

@@ -5,7 +5,8 @@ Shapes: b local batch, B global batch, D embedding size, N tokens, T teacher wid
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -99,14 +100,129 @@ def info_nce(
     present = torch.ones(count, dtype=torch.bool, device=image.device) if present is None else present
     everyone, there = _everyone(labels, group), _everyone(present, group)
     rank, world = (0, 1) if group is None else (group.rank(), group.size())
-    rows, totals = slice(rank * count, (rank + 1) * count), list[Tensor]()
-    for columns, chunk in _around(other, group):
+    rows = slice(rank * count, (rank + 1) * count)
+
+    def kept(columns: slice) -> Tensor:
         _, weights = pair_targets(everyone, rows, world * count, same_label, columns, image.device)
-        kept = there[columns][None, :] if weights is None else (weights > 0) & there[columns][None, :]
-        terms = (image, chunk, logit_scale, kept)
-        totals.append(_row_sums(*terms) if world == 1 else checkpoint(_row_sums, *terms, **_RECOMPUTED))
-    losses = (torch.stack(totals).logsumexp(0) - logit_scale * (image * other).sum(1)) * present
+        return there[columns][None, :] if weights is None else (weights > 0) & there[columns][None, :]
+
+    losses = _softmax_losses(image, other, logit_scale, kept, group) * present
     return losses.sum() / (there.sum() / world)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is right for the b queries of this process.
+
+    Attributes:
+        keys: (b,) int64 identity of each query's target.
+        also: (b, T) int64 identities of what else is right; padded with any of the row's own.
+        block: (b,) int64 block of each row.
+    """
+
+    keys: Tensor
+    also: Tensor
+    block: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class HardNegatives:
+    """H more targets for each of the b queries of this process, columns for all queries.
+
+    Attributes:
+        vectors: (b, H, D) unit vectors.
+        keys: (b, H) int64 identities.
+        present: (b, H) bool, False where a row has none.
+    """
+
+    vectors: Tensor
+    keys: Tensor
+    present: Tensor
+
+
+def truthful_nce(
+    query: Tensor,
+    target: Tensor,
+    logit_scale: Tensor,
+    truth: Truth,
+    negatives: HardNegatives | None = None,
+    *,
+    within_blocks: bool = False,
+    both_directions: bool = False,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    """InfoNCE (arXiv 1807.03748) from queries to targets that never takes for wrong what is known to be right.
+
+    Query i is not set against the targets of other rows (nor against hard negatives) whose key is that of its own target or among
+    those that are also right for it. Exchanged around the ring of processes as in `sigmoid_contrastive`, and exact in the same sense.
+
+    Args:
+        query: (b, D) unit vectors of this process.
+        target: (b, D) unit vectors of this process; row i is right for query i.
+        logit_scale: scalar, the inverse temperature.
+        truth: what is right.
+        negatives: hard negatives, or None on all processes.
+        within_blocks: set queries against what is of their own block only.
+        both_directions: mean with the loss in which targets find queries; hard negatives do not take part in that.
+        group: the processes; None for this one alone.
+    """
+    count, rank = len(query), 0 if group is None else group.rank()
+    columns, keys, block, present = target, truth.keys, truth.block, torch.ones_like(truth.keys, dtype=torch.bool)
+    if negatives is not None:
+        columns, keys = torch.cat([target, negatives.vectors.flatten(0, 1)]), torch.cat([keys, negatives.keys.flatten()])
+        block = torch.cat([block, block.repeat_interleave(negatives.keys.shape[1])])
+        present = torch.cat([present, negatives.present.flatten()])
+    right, own = torch.cat([truth.keys[:, None], truth.also], 1), torch.eye(count, dtype=torch.bool, device=query.device)
+    every_key, every_block, there = _everyone(keys, group), _everyone(block, group), _everyone(present, group)
+
+    def targets_kept(place: slice) -> Tensor:
+        kept = there[place] & ~_among(every_key[place], right)
+        if within_blocks:
+            kept &= truth.block[:, None] == every_block[place]
+        if place.start == rank * len(columns):
+            kept[:, :count] |= own
+        return kept
+
+    loss = _softmax_losses(query, columns, logit_scale, targets_kept, group).mean()
+    if not both_directions:
+        return loss
+    every_right, blocks = _everyone(_of_one_width(right, group), group), _everyone(truth.block, group)
+
+    def queries_kept(place: slice) -> Tensor:
+        kept = ~_among(truth.keys, every_right[place]).T
+        if within_blocks:
+            kept &= truth.block[:, None] == blocks[place]
+        return kept | own if place.start == rank * count else kept
+
+    return (loss + _softmax_losses(target, query, logit_scale, queries_kept, group).mean()) / 2
+
+
+def _among(keys: Tensor, right: Tensor) -> Tensor:
+    """(rows, columns) bool: whether the key of a column is among those of a row. One after the other, to hold no third dimension."""
+    found = torch.zeros(len(right), len(keys), dtype=torch.bool, device=keys.device)
+    for some in right.unbind(1):
+        found |= some[:, None] == keys
+    return found
+
+
+def _of_one_width(right: Tensor, group: ProcessGroup | None) -> Tensor:
+    """Keys padded with their first to the width of the process with most of them."""
+    if group is None:
+        return right
+    width = torch.tensor(right.shape[1], device=right.device)
+    torch.distributed.all_reduce(width, torch.distributed.ReduceOp.MAX, group=group)
+    return torch.cat([right, right[:, :1].expand(-1, int(width) - right.shape[1])], 1)
+
+
+def _softmax_losses(
+    own: Tensor, columns: Tensor, logit_scale: Tensor, kept: Callable[[slice], Tensor], group: ProcessGroup | None
+) -> Tensor:
+    """Cross-entropy of each of b rows, whose right column has its own number; `kept` says which pairs count of a place in all columns."""
+    totals = list[Tensor]()
+    for place, chunk in _around(columns, group):
+        terms = (own, chunk, logit_scale, kept(place))
+        totals.append(_row_sums(*terms) if group is None else checkpoint(_row_sums, *terms, **_RECOMPUTED))
+    return torch.stack(totals).logsumexp(0) - logit_scale * (own * columns[: len(own)]).sum(1)
 
 
 def _row_sums(image: Tensor, other: Tensor, logit_scale: Tensor, kept: Tensor) -> Tensor:

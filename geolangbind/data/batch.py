@@ -92,6 +92,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Sensor and modality, for logs."""
+        return {"sensor": self.sensor, "modality": self.modality}
+
+    @property
+    def described(self) -> str:
+        """Sensor and unit, for messages."""
+        return f"{self.sensor} ({self.unit})"
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`; copies do not block where the memory is pinned."""
         moved = copy(self)  # not `replace`: checking again would make a GPU wait for the sum

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed
 
 from geolangbind.errors import SettingsError
-from geolangbind.train.settings import Machine
+from geolangbind.train.run_settings import Machine
 from geolangbind.train.sharding import shard
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from geolangbind.checkpoint import atomic_path
-from geolangbind.data.batch import Batch
 from geolangbind.errors import DataError
+from geolangbind.train.borders import StepBatch
 from geolangbind.train.sharding import split
 from geolangbind.train.state import newest_state
 
@@ -41,7 +41,9 @@ def clip_gradients(trained: Sequence[nn.Parameter], largest: float) -> float:
     return float(norm)
 
 
-def stop_if_not_finite(losses: Mapping[str, float], gradient_norm: float, batch: Batch, step: int, run_dir: Path, fabric: Fabric) -> None:
+def stop_if_not_finite(
+    losses: Mapping[str, float], gradient_norm: float, batch: StepBatch, step: int, run_dir: Path, fabric: Fabric
+) -> None:
     """Refuse a step whose losses or gradient norm are NaN or infinite, on every process at once. Call it before the optimiser's step.
 
     The whole list of sample keys is left in `run_dir/not_finite.rank0.json`.
@@ -55,7 +57,7 @@ def stop_if_not_finite(losses: Mapping[str, float], gradient_norm: float, batch:
         fabric: processes.
 
     Raises:
-        DataError: here or on another process something is not finite; names step, sensor, keys, last checkpoint and the way out.
+        DataError: here or on another process something is not finite; names step, batch, keys, last checkpoint and the way out.
     """
     wrong = [name for name, value in {**losses, "gradient norm": gradient_norm}.items() if not math.isfinite(value)]
     if fabric.world_size > 1 and not wrong:
@@ -70,11 +72,11 @@ def stop_if_not_finite(losses: Mapping[str, float], gradient_norm: float, batch:
     listing = run_dir / f"not_finite.rank{fabric.global_rank}.json"
     values = {name: str(value) for name, value in {**losses, "gradient_norm": gradient_norm}.items()}
     with atomic_path(listing) as part:
-        part.write_text(json.dumps({"step": step, "sensor": batch.sensor, **values, "keys": batch.keys}, indent=1) + "\n", encoding="utf-8")
-    more = f" and {len(batch) - _NAMED_KEYS} more in {listing}" if len(batch) > _NAMED_KEYS else ""
+        part.write_text(json.dumps({"step": step, **batch.origin, **values, "keys": batch.keys}, indent=1) + "\n", encoding="utf-8")
+    more = f" and {len(batch.keys) - _NAMED_KEYS} more in {listing}" if len(batch.keys) > _NAMED_KEYS else ""
     raise DataError(
         f"step {step}: {', '.join(wrong)} not finite ({', '.join(f'{name} {value}' for name, value in values.items())}) on a batch of "
-        f"{batch.sensor} ({batch.unit}) with keys {', '.join(batch.keys[:_NAMED_KEYS])}{more}. Nothing of this step was applied; the last "
+        f"{batch.described} with keys {', '.join(batch.keys[:_NAMED_KEYS])}{more}. Nothing of this step was applied; the last "
         f"good checkpoint is {newest_state(run_dir) or 'none: the first had not been written'}. Look at these samples "
         "(`geolangbind shards verify`), or lower optim.lr, and start the same command again"
     )

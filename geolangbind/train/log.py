@@ -49,19 +49,19 @@ class Log:
             self._metrics.write(_line(row))
             for name, value in row.items():
                 if isinstance(value, float):
-                    shown = f"{row['sensor']}/{name}" if "/" in name or name in _OF_A_SENSOR else name
+                    shown = f"{row['sensor']}/{name}" if "sensor" in row and ("/" in name or name in _OF_A_SENSOR) else name
                     self._board.add_scalar(shown, value, row["step"])
 
     def write_validation(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add the rows of a validation, one per modality."""
+        """Add the rows of a validation, one per modality or source."""
         if self.active and rows:
             if self._validation is None:
                 self._validation = (self.run_dir / "validation.jsonl").open("a", encoding="utf-8")
             for row in rows:
                 self._validation.write(_line(row))
-                for name in ("zero_shot", "recall_1", "recall_5"):
+                for name in ("zero_shot", "recall_1", "recall_5", "precision_1"):
                     if name in row:
-                        self._board.add_scalar(f"validation/{row['modality']}/{name}", row[name], row["step"])
+                        self._board.add_scalar(f"validation/{_part(row)}/{name}", row[name], row["step"])
 
     def flush(self) -> None:
         """Bring all rows to disk; called before a checkpoint, which must never know of more steps than the log."""
@@ -87,17 +87,22 @@ def kept_rows(text: str, step: int) -> list[str]:
 
 
 def kept_validation(text: str, step: int) -> list[str]:
-    """Lines of `validation.jsonl` up to step `step`, the first of each step and modality; half-written ones are left out."""
+    """Lines of `validation.jsonl` up to step `step`, the first of each step and modality or source; half-written ones are left out."""
     rows: dict[tuple[int, str], str] = {}
     for line in text.splitlines():
         try:
             row = json.loads(line)
-            place = (int(row["step"]), str(row["modality"]))
+            place = (int(row["step"]), _part(row))
         except (ValueError, KeyError, TypeError):
             continue
         if place[0] <= step:
             rows.setdefault(place, line)
     return list(rows.values())
+
+
+def _part(row: Mapping[str, Any]) -> str:
+    """What a row of a validation is of."""
+    return str(row["modality"] if "modality" in row else row["source"])
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

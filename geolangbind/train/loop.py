@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +13,24 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geolangbind.data.batch import Batch
+from geolangbind.train.borders import Measurer, StepBatch, Task
 from geolangbind.train.distributed import processes, united
 from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients, stop_if_not_finite
 from geolangbind.train.log import Log
 from geolangbind.train.optim import learning_rate
 from geolangbind.train.progress import ProgressBar
-from geolangbind.train.settings import TrainSettings
+from geolangbind.train.run_settings import RunSettings
 from geolangbind.train.sharding import average_whole
 from geolangbind.train.state import Kept, save_state
-from geolangbind.train.validate import Validator, validation_score
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
     from torch.optim import Optimizer
 
-    from geolangbind.train.tasks import AlignmentTask
+
+PREFIX = "validation/"
+"""What `best_metric` begins with when it names a column of validation.jsonl."""
 
 
 @dataclass
@@ -44,11 +45,11 @@ class Progressed:
 def fit(
     module: Any,  # noqa: ANN401 - Fabric's wrappers have no public types
     optimizer: Optimizer,
-    batches: Iterator[Batch],
+    batches: Iterator[StepBatch],
     fabric: Fabric,
-    settings: TrainSettings,
+    settings: RunSettings,
     state: Progressed,
-    validator: Validator | None = None,
+    validator: Measurer | None = None,
 ) -> None:
     """Train from `state.step` to `settings.steps`, in place.
 
@@ -65,7 +66,7 @@ def fit(
         DataError: a loss or the gradient is not finite, see `guard`. Nothing of that step is applied.
     """
     run_dir = Path(settings.run_dir)
-    task: AlignmentTask = module.module
+    task: Task = module.module
     wrapped = fabric.setup_optimizers(optimizer)
     module.train()
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
@@ -85,7 +86,7 @@ def fit(
             if settings.ema_decay:
                 update_average(state.average, task, state.step, settings.ema_decay)
             ended = time.perf_counter()
-            row = {"step": state.step, "sensor": batch.sensor, "modality": batch.modality, **losses, "lr": rate}
+            row = {"step": state.step, **batch.origin, **losses, "lr": rate}
             row |= {"samples_per_s": settings.batch_size / (ended - waited), "data_wait": (began - waited) / (ended - waited)}
             if batch.skipped:
                 row["skipped"] = len(batch.skipped)
@@ -99,7 +100,7 @@ def fit(
                 scores = [score for score in (validation_score(found, settings.best_metric),) if score is not None] or scores
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 log.flush()
-                notes: dict[str, Any] = {"seen_words": sorted(task.seen_words)}
+                notes = task.notes()
                 notes |= {"score": sum(scores) / len(scores)} if scores else {}
                 if (group := processes()) is not None:
                     state.skipped = united(state.skipped, fabric.device, group)
@@ -109,7 +110,7 @@ def fit(
             waited = time.perf_counter()  # neither validation nor a checkpoint is waiting for data
 
 
-def what_stays(settings: TrainSettings) -> Kept:
+def what_stays(settings: RunSettings) -> Kept:
     """Which checkpoints of a run stay."""
     return Kept(settings.keep_checkpoints, settings.best_is if settings.best_metric else "")
 
@@ -117,9 +118,9 @@ def what_stays(settings: TrainSettings) -> Kept:
 def _step(
     module: Any,  # noqa: ANN401
     optimizer: Any,  # noqa: ANN401
-    batch: Batch,
+    batch: StepBatch,
     trained: list[torch.nn.Parameter],
-    settings: TrainSettings,
+    settings: RunSettings,
     step: int,
     fabric: Fabric,
 ) -> dict[str, float]:
@@ -143,3 +144,9 @@ def _step(
 def short_attention(device: torch.device) -> AbstractContextManager[None]:
     """On a CPU, plain matrix products: the backward pass of its fused attention takes 40 % of a step at a few dozen tokens."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+def validation_score(rows: Sequence[Mapping[str, Any]], metric: str) -> float | None:
+    """Mean over rows of the column of `validation.jsonl` that `best_metric` names, or None where it names none of these."""
+    values = [row[column] for row in rows if (column := metric.removeprefix(PREFIX)) in row] if metric.startswith(PREFIX) else []
+    return sum(values) / len(values) if values else None

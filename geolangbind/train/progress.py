@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from geolangbind.train.settings import TrainSettings
+from geolangbind.train.run_settings import RunSettings
 
 _RECENT_STEPS = 50
 _SPEED_PERIOD_S = 600.0  # rich forgets steps older than this when it estimates the remaining time; its 30 s are less than a large step
@@ -23,12 +23,12 @@ class ProgressBar:
         active: whether this process shows it; `settings.progress` must be on too.
     """
 
-    def __init__(self, settings: TrainSettings, step: int, active: bool) -> None:
+    def __init__(self, settings: RunSettings, step: int, active: bool) -> None:
         left = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(
             *left, TextColumn("{task.fields[told]}"), speed_estimate_period=_SPEED_PERIOD_S, disable=not (settings.progress and active)
         )
-        name = f"{settings.sensor_group.name:>6}"
+        name = f"{settings.title:>6}"
         self._task = self._progress.add_task(name, total=settings.steps, completed=step, told="")
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=_RECENT_STEPS)
 

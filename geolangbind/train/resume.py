@@ -16,17 +16,17 @@ import yaml
 
 from geolangbind.checkpoint import CONFIG, read_config
 from geolangbind.errors import CheckpointError, SettingsError
+from geolangbind.train.borders import Task
 from geolangbind.train.loop import Progressed, what_stays
-from geolangbind.train.settings import TrainSettings
+from geolangbind.train.run_settings import RunSettings
 from geolangbind.train.state import newest_state, prune, restore_state
-from geolangbind.train.tasks import AlignmentTask
 
 TOOL = "geolangbind-train"
 # what changes nothing of what a step does to the weights, or has a check of its own (steps, data, sources of teachers)
 _MAY_CHANGE = frozenset(
     {
         "steps", "data", "on_error", "max_skipped", "run_dir", "resume", "progress", "machine", "deterministic", "memory_chunk",
-        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report",
+        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report", "pairs", "feature_cache",
     }
 )  # fmt: skip
 _NOT_GIVEN = "not given"
@@ -65,7 +65,7 @@ def claimed(run_dir: Path, lead: bool) -> Iterator[None]:
                 run_dir.rmdir()
 
 
-def check_resumable(run_dir: Path, settings: TrainSettings, fingerprint: str) -> None:
+def check_resumable(run_dir: Path, settings: RunSettings, fingerprint: str) -> None:
     """Refuse to mix two runs in one folder. Reads only; a folder without checkpoint and model passes.
 
     Args:
@@ -95,7 +95,7 @@ def check_resumable(run_dir: Path, settings: TrainSettings, fingerprint: str) ->
         raise SettingsError(f"{run_dir} has {done} steps already, steps={settings.steps} is less; give steps>={done}, or another run_dir")
 
 
-def changed_settings(run_dir: Path, settings: TrainSettings) -> dict[str, tuple[Any, Any]]:
+def changed_settings(run_dir: Path, settings: RunSettings) -> dict[str, tuple[Any, Any]]:
     """Settings that differ from those of the start before and would make another model: name to (before, now).
 
     Settings that the earlier start did not know yet count as their neutral default.
@@ -107,7 +107,7 @@ def changed_settings(run_dir: Path, settings: TrainSettings) -> dict[str, tuple[
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise SettingsError(f"cannot read {path}: {str(error).splitlines()[0]}; restore it, or give another run_dir") from None
-    neutral = asdict(TrainSettings(data=settings.data, run_dir=settings.run_dir, sensor_group=settings.sensor_group))
+    neutral = asdict(settings.neutral())
     before = {**_leaves({**neutral, "sensor_group": {}}), **_leaves(written)}
     now = _leaves(asdict(settings))
     different = {}
@@ -121,17 +121,17 @@ def changed_settings(run_dir: Path, settings: TrainSettings) -> dict[str, tuple[
     return different
 
 
-def is_finished(run_dir: Path, settings: TrainSettings) -> bool:
+def is_finished(run_dir: Path, settings: RunSettings) -> bool:
     """Whether the folder holds the model of this run after all its steps. Ask `check_resumable` first."""
     try:
-        made = read_config(run_dir / "model").get("provenance", {})
+        made = read_config(run_dir / "model", settings.model_format).get("provenance", {})
     except CheckpointError:
         return False
     return (run_dir / "config.yaml").is_file() and (made.get("tool"), made.get("steps")) == (TOOL, settings.steps)
 
 
 def resume(
-    run_dir: Path, settings: TrainSettings, teachers: Mapping[str, str], task: AlignmentTask, optimizer: torch.optim.Optimizer, lead: bool
+    run_dir: Path, settings: RunSettings, teachers: Mapping[str, str], task: Task, optimizer: torch.optim.Optimizer, lead: bool
 ) -> Progressed:
     """Bring a run back to its newest whole checkpoint, in place; a run without any stands at step 0.
 
@@ -159,7 +159,7 @@ def resume(
     if lead:
         prune(run_dir, what_stays(settings))
     told, average = restored
-    task.seen_words.update(told["seen_words"])
+    task.restore_notes(told)
     return Progressed(int(told["step"]), average if settings.ema_decay else {}, set(told.get("skipped", ())))
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -14,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from geolangbind.checkpoint import atomic_path, file_sha256
+from geolangbind.checkpoint import file_sha256
 from geolangbind.data.loader import iterate_all, make_loader
 from geolangbind.data.order import MixtureOrder
 from geolangbind.data.places import Places
@@ -31,15 +27,15 @@ from geolangbind.models import zoo
 from geolangbind.models.two_tower import TwoTower
 from geolangbind.statistics import Measured, Statistics, measure
 from geolangbind.teachers import Teacher, load_teacher
-from geolangbind.train.distributed import agree, launched, processes, strategy
+from geolangbind.train.distributed import agree, processes
 from geolangbind.train.facts import facts_table, gather
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.report import write_report
-from geolangbind.train.resume import TOOL, check_resumable, claimed, is_finished, resume
+from geolangbind.train.resume import TOOL, claimed, resume
 from geolangbind.train.settings import SensorGroup, TrainSettings
 from geolangbind.train.sharding import gathered
-from geolangbind.train.state import sweep
+from geolangbind.train.start import describe, done_before, launch
 from geolangbind.train.tasks import AlignmentTask
 from geolangbind.train.validate import open_validator
 from geolangbind.weights.bundled import BUNDLED
@@ -62,14 +58,14 @@ def train(settings: TrainSettings) -> Path:
     Raises:
         GeoLangBindError: settings, data or checkpoint cannot be used, or another process trains in the run folder.
     """
-    fabric = _launch(settings)
+    fabric = launch(settings)
     with claimed(Path(settings.run_dir), fabric.is_global_zero):
         return _train(fabric, Path(settings.run_dir), settings)
 
 
 def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
     shards = ShardSet.open(settings.data, "skip" if settings.on_error == "skip" else "raise")
-    if _done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
+    if done_before(run_dir, settings, shards.fingerprint, fabric.is_global_zero):
         return run_dir / "model"
     streams, weights = choose_streams(shards, settings.sensor_group)
     model = start_model(settings.model)
@@ -90,7 +86,8 @@ def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
     validator = open_validator(settings, model)
     facts = gather(task, streams, weights, live, fabric.world_size, validator)
     if fabric.is_global_zero:
-        _describe(run_dir, settings, shards, identities)
+        data = {"folder": str(shards.folder), "fingerprint": shards.fingerprint}
+        describe(run_dir, settings, {"data": data, "teachers": identities})
         Console(quiet=not settings.progress).print(facts_table(settings, facts))
     order = MixtureOrder([len(stream) for stream in streams], weights, settings.batch_size, settings.seed)
     cached = [name for name in settings.teachers.choices if name not in teachers]
@@ -111,26 +108,6 @@ def _train(fabric: Fabric, run_dir: Path, settings: TrainSettings) -> Path:
         finish(model, trained, task, settings, streams, shards, state).save(run_dir / "model")
     fabric.barrier()
     return run_dir / "model"
-
-
-def _launch(settings: TrainSettings) -> Fabric:
-    """Fabric with its processes started, seeded alike."""
-    from lightning.fabric import Fabric
-
-    machine = settings.machine
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if machine.threads:
-        torch.set_num_threads(machine.threads)
-    torch.use_deterministic_algorithms(settings.deterministic)
-    devices, nodes = launched(machine)
-    fabric = Fabric(
-        accelerator=machine.accelerator, devices=devices, num_nodes=nodes, precision=machine.precision,
-        strategy=strategy(devices, nodes, machine.strategy),
-    )  # fmt: skip
-    fabric.launch()
-    torch.manual_seed(settings.seed)
-    return fabric
 
 
 def choose_streams(shards: ShardSet, group: SensorGroup) -> tuple[tuple[Stream, ...], list[float]]:
@@ -257,34 +234,3 @@ def _matching_heads(task: AlignmentTask, heads: Mapping[str, Tensor]) -> dict[st
     own = task.maka.state_dict()
     found = {name.removeprefix("maka."): value for name, value in heads.items()}
     return {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-
-
-def _done_before(run_dir: Path, settings: TrainSettings, fingerprint: str, lead: bool) -> bool:
-    """Tidy up and check the run folder; whether there is nothing left to train, which is then said."""
-    from rich.console import Console
-
-    if lead:
-        sweep(run_dir)  # here, because a run killed before its first checkpoint leaves something too
-    check_resumable(run_dir, settings, fingerprint)
-    if not is_finished(run_dir, settings):
-        return False
-    if lead:
-        told = f"{run_dir} has done its {settings.steps} steps before; its model stays as it is (more steps go on from there)"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(told)
-    return True
-
-
-def _describe(run_dir: Path, settings: TrainSettings, shards: ShardSet, teachers: Mapping[str, str]) -> None:
-    """Keep what is needed to repeat the run: settings, versions, data, teachers, command."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    packages = ("geolangbind", "torch", "timm", "open_clip_torch", "lightning", "webdataset", "numpy")
-    record: dict[str, Any] = {
-        "command": " ".join(sys.argv),
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in packages}},
-        "data": {"folder": str(shards.folder), "fingerprint": shards.fingerprint},
-        "teachers": dict(teachers),
-    }
-    with atomic_path(run_dir / "run.json") as part:
-        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(run_dir / "config.yaml") as part:
-        part.write_text(yaml.safe_dump(asdict(settings), sort_keys=False), encoding="utf-8")

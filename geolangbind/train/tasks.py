@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from geolangbind.models.maka import Projector, pool_tokens, pooled_side
 from geolangbind.sensors.channels import ChannelSet
 from geolangbind.teachers import Teacher, see_all
 from geolangbind.tokenizer import words_of
+from geolangbind.train.borders import Task
 from geolangbind.train.cross_sensor import CrossSensorTerm
 from geolangbind.train.distributed import averaged, processes, united
 from geolangbind.train.settings import Teachers, TrainSettings
@@ -43,7 +44,7 @@ class _View:
     features: Mapping[str, Tensor]
 
 
-class AlignmentTask(nn.Module):
+class AlignmentTask(Task):
     """Sigmoid image-text alignment with MaKA and, where asked for, a term between two sensors of one place.
 
     With `settings.memory_chunk`, images (and texts, where their tower trains) are encoded in chunks whose activations are thrown away and
@@ -178,6 +179,14 @@ class AlignmentTask(nn.Module):
         self.towers.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
         if self.cross_sensor is not None:
             self.cross_sensor.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
+
+    def notes(self) -> dict[str, Any]:
+        """The words seen so far."""
+        return {"seen_words": sorted(self.seen_words)}
+
+    def restore_notes(self, notes: Mapping[str, Any]) -> None:
+        """Take over the words seen before a checkpoint."""
+        self.seen_words.update(notes["seen_words"])
 
     def _targets(self, batch: Batch) -> dict[str, Tensor]:
         choice = self.settings.teachers

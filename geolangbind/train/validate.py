@@ -30,9 +30,6 @@ from geolangbind.train.settings import TrainSettings
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-PREFIX = "validation/"
-"""What `best_metric` begins with when it names a column of validation.jsonl."""
-
 
 @dataclass(frozen=True)
 class Validator:
@@ -132,12 +129,6 @@ def open_validator(settings: TrainSettings, model: GeoLangBind) -> Validator | N
     first = next(iter(streams.values()))[0].read(0)
     listed = settings.label in first.meta.labels or settings.label in shards.index.provenance.get("classes", {})
     return Validator(model, streams, label_phrases(shards, settings.label) if listed else {}, settings)
-
-
-def validation_score(rows: Sequence[Mapping[str, Any]], metric: str) -> float | None:
-    """Mean over modalities of the column that `best_metric` names, or None where it names none of these."""
-    values = [row[column] for row in rows if (column := metric.removeprefix(PREFIX)) in row] if metric.startswith(PREFIX) else []
-    return sum(values) / len(values) if values else None
 
 
 def sample_numbers(streams: Sequence[Stream], most: int) -> Iterator[tuple[Stream, NDArray[np.int64]]]:

@@ -12,7 +12,7 @@ import torch
 from geolangbind.data.order import MixtureOrder
 from geolangbind.errors import SettingsError
 from geolangbind.train.distributed import agree, launched, processes, strategy
-from geolangbind.train.settings import Machine
+from geolangbind.train.run_settings import Machine
 
 WORKER = Path(__file__).with_name("gloo_worker.py")
 

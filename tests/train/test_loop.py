@@ -8,7 +8,7 @@ from torch import nn
 
 from geolangbind.train.loop import _step
 from geolangbind.train.optim import build_optimizer
-from geolangbind.train.settings import Optim
+from geolangbind.train.run_settings import Optim
 
 
 @pytest.mark.parametrize(("clip", "norm"), [(1.0, 1.0), (0.0, 5.0), (100.0, 5.0)])

@@ -8,7 +8,7 @@ from torch import nn
 
 from geolangbind.models import zoo
 from geolangbind.train.optim import build_optimizer, layer_scales, learning_rate
-from geolangbind.train.settings import Optim
+from geolangbind.train.run_settings import Optim
 
 
 @pytest.mark.parametrize(

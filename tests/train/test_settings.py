@@ -3,7 +3,8 @@
 import pytest
 
 from geolangbind.errors import SettingsError
-from geolangbind.train.settings import Optim, TrainSettings, from_config
+from geolangbind.train.run_settings import Optim
+from geolangbind.train.settings import TrainSettings, from_config
 
 GOOD = {"data": "shards", "run_dir": "runs/x", "sensor_group": {"name": "rgb", "modalities": {"rgb": 1}}}
 

@@ -13,7 +13,7 @@ from geolangbind.models import zoo
 from geolangbind.train.ema import start_average, update_average
 from geolangbind.train.guard import clip_gradients
 from geolangbind.train.optim import build_optimizer
-from geolangbind.train.settings import Optim
+from geolangbind.train.run_settings import Optim
 from geolangbind.train.sharding import average_whole, gathered, placed_like, shard, split
 from geolangbind.train.state import Kept, restore_state, save_state
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from geolangbind.errors import CheckpointError
 from geolangbind.train.optim import build_optimizer
-from geolangbind.train.settings import Optim
+from geolangbind.train.run_settings import Optim
 from geolangbind.train.state import Kept, newest_state, restore_state, save_state
 
 

@@ -14,8 +14,9 @@ from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.encoded import encode_streams
 from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import zero_shot
+from geolangbind.train.loop import validation_score
 from geolangbind.train.run import train
-from geolangbind.train.validate import open_validator, sample_numbers, undisturbed, validation_score
+from geolangbind.train.validate import open_validator, sample_numbers, undisturbed
 
 COMMON = {"steps": 4, "checkpoint_every": 2, "ema_decay": 0.5, "train_text": True, "modalities": ["rgb", "sar"]}
 

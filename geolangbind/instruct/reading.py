@@ -1,0 +1,252 @@
+"""Rows to batches: each row is rendered once and kept, each step is laid out by its order, whatever the number of reading processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from geolangbind.errors import DataError, GeoLangBindError
+from geolangbind.instruct.images import Images, key_of_image
+from geolangbind.instruct.order import BlockOrder
+from geolangbind.instruct.rows import Row
+from geolangbind.instruct.segments_json import key_of
+from geolangbind.interleaved.collate import collate
+from geolangbind.interleaved.prompts import Prompt, Prompts
+from geolangbind.interleaved.render import render
+from geolangbind.interleaved.segments import Image, Segment
+from geolangbind.losses import Truth
+
+_LONGER, _AND_MORE = 1.3, 8  # sequences go together as long as the longest is at most so many times the shortest and so many tokens more
+
+
+@dataclass(frozen=True)
+class Written:
+    """A rendered sequence and its images in reading order; equal ones are encoded once."""
+
+    prompt: Prompt
+    images: tuple[Image, ...]
+    image_keys: tuple[Any, ...]
+
+    def __hash__(self) -> int:
+        return hash((self.prompt.ids, self.image_keys))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Written) and (self.prompt, self.image_keys) == (other.prompt, other.image_keys)
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenRow:
+    """A row ready to be batched.
+
+    Attributes:
+        id: of the row, with its source.
+        query: rendered.
+        target: rendered.
+        negatives: rendered.
+        key: number that stands for the target's key.
+        negative_keys: one per negative.
+        also: numbers of everything else that is right for the query.
+    """
+
+    id: str
+    query: Written
+    target: Written
+    negatives: tuple[Written, ...]
+    key: int
+    negative_keys: tuple[int, ...]
+    also: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class InstructBatch:
+    """One process's part of a step: b rows, whose distinct sequences are encoded part by part.
+
+    Attributes:
+        parts: the sequences, of alike length within a part.
+        query: (b,) int64, place of each row's query among the sequences of all parts.
+        target: (b,) the same of its target.
+        negatives: (b, H) the same of its hard negatives; -1 where there is none.
+        negative_keys: (b, H) int64.
+        truth: what is right.
+        keys: ids of the rows.
+        sources: names of the sources that the rows are of.
+    """
+
+    parts: tuple[Prompts, ...]
+    query: Tensor
+    target: Tensor
+    negatives: Tensor
+    negative_keys: Tensor
+    truth: Truth
+    keys: tuple[str, ...]
+    sources: tuple[str, ...]
+    skipped: tuple[object, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Sources, for logs."""
+        return {"sources": self.described}
+
+    @property
+    def described(self) -> str:
+        """Sources, for messages."""
+        return ", ".join(self.sources)
+
+    def to(self, device: torch.device) -> InstructBatch:
+        """Return the batch with its tensors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in ("query", "target", "negatives", "negative_keys")}
+        truth = Truth(*(part.to(device) for part in (self.truth.keys, self.truth.also, self.truth.block)))
+        return replace(self, parts=tuple(part.to(device) for part in self.parts), truth=truth, **moved)
+
+
+class Reader:
+    """Renders rows and lays them out.
+
+    Args:
+        images: of the pairs; their encoder says how sequences are written.
+        hard_negatives: H, most of a row's own that are used.
+        memory_chunk: most sequences of a part; 0 for as many as are alike.
+    """
+
+    def __init__(self, images: Images, hard_negatives: int = 0, memory_chunk: int = 0) -> None:
+        self.images, self.hard_negatives, self.memory_chunk = images, hard_negatives, memory_chunk
+        self._rows: dict[tuple[str, int], WrittenRow] = {}
+
+    def rows(self, source: str, numbers: Sequence[int] | NDArray[np.int64]) -> list[WrittenRow]:
+        """Rows of a source, rendered; each is so once and then kept.
+
+        Raises:
+            DataError: a row or one of its images cannot be read, or a sequence is too long; the message names the row.
+        """
+        wanted = [int(number) for number in numbers]
+        new = sorted({number for number in wanted if (source, number) not in self._rows})
+        for number, row in zip(new, self.images.pairs.read(source, new) if new else (), strict=True):
+            self._rows[source, number] = self._write_row(source, row)
+        return [self._rows[source, number] for number in wanted]
+
+    def batch(self, rows: Sequence[WrittenRow], blocks: Sequence[int], sources: Sequence[str]) -> InstructBatch:
+        """Lay rows out as a batch; `blocks` has the block of each row."""
+        count = self.hard_negatives
+        sequences = [row.query for row in rows] + [row.target for row in rows] + [own for row in rows for own in row.negatives[:count]]
+        parts, place = self.layout(sequences)
+        padded = [([place[own] for own in row.negatives[:count]] + [-1] * count)[:count] for row in rows]
+        keys = [([*row.negative_keys[:count]] + [0] * count)[:count] for row in rows]
+        width = max(len(row.also) for row in rows)
+        also = [(*row.also, *(row.key,) * (width - len(row.also))) for row in rows]
+        return InstructBatch(
+            parts=parts,
+            query=torch.tensor([place[row.query] for row in rows]),
+            target=torch.tensor([place[row.target] for row in rows]),
+            negatives=torch.tensor(padded, dtype=torch.int64),
+            negative_keys=torch.tensor(keys, dtype=torch.int64),
+            truth=Truth(torch.tensor([row.key for row in rows]), torch.tensor(also, dtype=torch.int64), torch.tensor(blocks)),
+            keys=tuple(row.id for row in rows),
+            sources=tuple(dict.fromkeys(sources)),
+        )
+
+    def layout(self, sequences: Sequence[Written]) -> tuple[tuple[Prompts, ...], dict[Written, int]]:
+        """Distinct sequences in parts of alike length, and the place of each in all parts laid end to end."""
+        distinct = sorted(dict.fromkeys(sequences), key=lambda written: len(written.prompt.ids))
+        cuts, shortest = [0], len(distinct[0].prompt.ids)
+        for number, written in enumerate(distinct):
+            full = 0 < self.memory_chunk <= number - cuts[-1]
+            if full or len(written.prompt.ids) > _LONGER * shortest + _AND_MORE:
+                cuts.append(number)
+                shortest = len(written.prompt.ids)
+        refs = self.images.refs(image for written in distinct for image in written.images)
+        parts = []
+        for first, end in zip(cuts, [*cuts[1:], len(distinct)], strict=True):
+            members = distinct[first:end]
+            shown = [[refs[key] for key in written.image_keys] for written in members]
+            parts.append(collate([written.prompt for written in members], shown, self.images.encoder.vocabulary.pad))
+        return tuple(parts), {written: number for number, written in enumerate(distinct)}
+
+    def _write_row(self, source: str, row: Row) -> WrittenRow:
+        folder = self.images.pairs.folder
+        try:
+            target_key, own = number_of(row.target_key), number_of(key_of(row.target, folder))
+            return WrittenRow(
+                id=f"{source}/{row.id}",
+                query=self.write(row.query, row.instruction),
+                target=self.write(row.target, row.target_instruction),
+                negatives=tuple(self.write(segments, row.target_instruction) for segments in row.negatives),
+                key=target_key,
+                negative_keys=tuple(number_of(key_of(segments, folder)) for segments in row.negatives),
+                also=tuple(sorted({own, *map(number_of, row.true)} - {target_key})),
+            )
+        except GeoLangBindError as error:
+            raise DataError(f"{folder}, source '{source}', row {row.id}: {error}") from None
+
+    def write(self, segments: Sequence[Segment], instruction: str) -> Written:
+        """Render one sequence."""
+        images = tuple(segment for segment in segments if isinstance(segment, Image))
+        facts = [self.images.facts(image) for image in images]
+        encoder = self.images.encoder
+        prompt = render(segments, facts, encoder.grid_of, encoder.vocabulary, encoder.rendering, instruction)
+        return Written(prompt, images, tuple(map(key_of_image, images)))
+
+
+def number_of(key: str) -> int:
+    """A 63-bit number that stands for a key: what processes exchange."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A source of the run: its name, which of its rows, and its share of the blocks."""
+
+    name: str
+    rows: NDArray[np.int64]
+    weight: float
+
+
+@dataclass(frozen=True)
+class _Steps(Dataset["InstructBatch | GeoLangBindError"]):
+    """Item n is the batch of step n."""
+
+    reader: Reader
+    sources: Sequence[Chosen]
+    order: BlockOrder
+    rank: int
+    world_size: int
+
+    def __getitem__(self, step: int) -> InstructBatch | GeoLangBindError:
+        try:
+            rows, blocks, names = list[WrittenRow](), list[int](), list[str]()
+            for taken in self.order.batch(step, self.rank, self.world_size):
+                source = self.sources[taken.source]
+                rows += self.reader.rows(source.name, source.rows[taken.rows])
+                blocks += [taken.block] * len(taken.rows)
+                names.append(source.name)
+            return self.reader.batch(rows, blocks, names)
+        except GeoLangBindError as error:
+            return error  # raised in the main process: a worker would bury the one-line message under its traceback
+
+
+def batches(
+    reader: Reader, sources: Sequence[Chosen], order: BlockOrder, steps: range, *, rank: int = 0, world_size: int = 1, workers: int = 0
+) -> Iterator[InstructBatch]:
+    """Yield this rank's part of the batches of `steps`, the same ones whatever `workers` is.
+
+    Raises:
+        DataError: a row cannot be used.
+        SettingsError: the batch does not divide by `world_size`.
+    """
+    order.batch(steps.start, rank, world_size)  # a wrong size fails here, not in a worker
+    found = _Steps(reader, sources, order, rank, world_size)
+    # a generator of its own: else the loader would draw from torch's global one, and a resumed run would differ from an unbroken one
+    for item in DataLoader(found, batch_size=None, sampler=steps, num_workers=workers, generator=torch.Generator()):
+        if isinstance(item, GeoLangBindError):
+            raise item
+        yield item
