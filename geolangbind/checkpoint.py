@@ -137,8 +137,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path, dict(metadata))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, kind: str = FORMAT, version: int = FORMAT_VERSION) -> dict[str, Any]:
     """Read config.json of a model folder.
+
+    Args:
+        folder: where it lies.
+        kind: the format it must be of.
+        version: the version of that format that this release reads.
 
     Raises:
         CheckpointError: absent, not JSON, of another format or a newer version.
@@ -148,12 +153,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") != kind:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{path} is not of format '{FORMAT}' (it says {found!r})")
-    if config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(f"{path} is not of format '{kind}' (it says {found!r})")
+    if config.get("format_version") != version:
         raise CheckpointError(
-            f"{path} has format version {config.get('format_version')}; this release reads {FORMAT_VERSION}. Upgrade geolangbind"
+            f"{path} has format version {config.get('format_version')}; this release reads {version}. Upgrade geolangbind"
         )
     return config
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from geolangbind import cli_datasets, cli_evaluate, cli_merge, cli_shards, cli_weights, commands
+from geolangbind import cli_datasets, cli_evaluate, cli_merge, cli_pairs, cli_shards, cli_weights, commands
 from geolangbind.crashtest import cli as cli_crashtest
 from geolangbind.errors import GeoLangBindError
 
@@ -29,6 +29,7 @@ app.add_typer(sensors_app, name="sensors")
 cli_datasets.register(app)
 cli_evaluate.register(app)
 cli_shards.register(app)
+cli_pairs.register(app)
 cli_weights.register(app)
 cli_merge.register(app)
 cli_crashtest.register(app)

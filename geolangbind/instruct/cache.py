@@ -6,49 +6,34 @@ Whatever of these changes, the name changes; features of something else are neve
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geolangbind.checkpoint import atomic_folder
-from geolangbind.data.batch import collate
-from geolangbind.data.sample import SampleMeta
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
-from geolangbind.models.interleaved import InterleavedModel
-from geolangbind.statistics import Statistics
+from geolangbind.instruct.features import Features
+from geolangbind.instruct.images import as_seen, gsd_and_day
+from geolangbind.interleaved.encoder import InterleavedEncoder
 
 _WHAT = "patch tokens beside last features, each token standardised, float16"
 _TOLD = "features.json"
 _AT_ONCE = 64
 
 
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Features of a folder of shards.
-
-    Attributes:
-        maps: (samples, rows, columns, F) float16 per stream.
-        facts: ground sampling distance in metres and day (ISO) of each sample, per stream; None where unknown.
-    """
-
-    maps: tuple[NDArray[np.float16], ...]
-    facts: tuple[tuple[tuple[float | None, str | None], ...], ...]
-
-
-def eye_identity(model: InterleavedModel, statistics: Statistics) -> str:
-    """Hex SHA-256 of all that features depend on beside the pixels."""
-    digest = hashlib.sha256()
-    told = {"what": _WHAT, "enlarge": model.config.enlarge, "statistics": statistics.to_json(), "tower": str(model.tower.config)}
+def eye_identity(encoder: InterleavedEncoder) -> str:
+    """Hex SHA-256 of all that features depend on beside the shards: weights, normalisation and the size at which images are seen."""
+    model, digest = encoder.model, hashlib.sha256()
+    sizes = {"enlarge": model.config.enlarge, "joined": model.config.factor if model.config.projector == "shuffle" else 1}
+    told = {"what": _WHAT, **sizes, "statistics": encoder.tower.statistics.to_json(), "tower": str(model.tower.config)}
     digest.update(json.dumps(told, sort_keys=True).encode())
     for name, tensor in sorted(model.tower.state_dict().items()):
         digest.update(name.encode())
@@ -61,25 +46,22 @@ def features_folder(root: Path, identity: str, shards: ShardSet) -> Path:
     return root / f"{identity[:16]}-{shards.fingerprint[:16]}"
 
 
-def ensure_features(
-    root: Path, model: InterleavedModel, statistics: Statistics, shards: Mapping[str, ShardSet], *, progress: bool = True
-) -> None:
+def ensure_features(root: Path, encoder: InterleavedEncoder, shards: Mapping[str, ShardSet], *, progress: bool = True) -> None:
     """Compute what is not there yet; a folder appears under its name only when whole. One process does this for all.
 
     Raises:
         DataError: a sample cannot be read or has no valid pixel.
         UnitError: the tower was never taught what some image measures.
     """
-    identity = eye_identity(model, statistics)
+    identity = eye_identity(encoder)
     for name, held in shards.items():
         folder = features_folder(root, identity, held)
         if (folder / _TOLD).is_file():
             continue
-        columns = (TextColumn(f"features of {name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with atomic_folder(folder) as part, Progress(*columns, disable=not progress) as bar:
-            task, facts = bar.add_task(name, total=len(held)), []
-            for number, stream in enumerate(held.streams):
-                facts.append(_write_stream(part / _file(number), stream, model, statistics, lambda done: bar.advance(task, done)))
+            tell = partial(bar.advance, bar.add_task(f"features of {name}", total=len(held)))
+            facts = [_write_stream(part / _file(number), stream, encoder, tell) for number, stream in enumerate(held.streams)]
             told = {"identity": identity, "fingerprint": held.fingerprint, "what": _WHAT, "facts": facts}
             (part / _TOLD).write_text(json.dumps(told) + "\n", encoding="utf-8")
 
@@ -106,30 +88,25 @@ def open_features(root: Path, identity: str, shards: ShardSet) -> Features:
 
 
 def _write_stream(
-    path: Path, stream: Stream, model: InterleavedModel, statistics: Statistics, tell: Callable[[int], None]
+    path: Path, stream: Stream, encoder: InterleavedEncoder, tell: Callable[[int], None]
 ) -> list[tuple[float | None, str | None]]:
-    device = next(model.tower.parameters()).device
-    held: NDArray[np.float16] | None = None
+    device = next(encoder.model.tower.parameters()).device
+    held: np.memmap[Any, np.dtype[np.float16]] | None = None
     facts: list[tuple[float | None, str | None]] = []
     for first in range(0, len(stream), _AT_ONCE):
         samples = stream.read_many(range(first, min(first + _AT_ONCE, len(stream))))
-        batch = collate(samples).to(device)
-        pixels, _ = statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
+        pixels, batch, valid = as_seen(samples, encoder)
         with torch.inference_mode():
-            found = model.vision_features(pixels, batch.channels, batch.valid).to("cpu", torch.float16).numpy()
+            seen = encoder.model.vision_features(pixels.to(device), batch.channels, None if valid is None else valid.to(device))
+        found = seen.to("cpu", torch.float16).numpy()
         if held is None:
             held = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(stream), *found.shape[1:]))
         held[first : first + len(found)] = found
-        facts += [(sample.meta.gsd_m, None if (day := day_of(sample.meta)) is None else day.isoformat()) for sample in samples]
-        tell(len(samples))
+        facts += [gsd_and_day(sample.meta) for sample in samples]
+        tell(len(found))
     if held is not None:
         held.flush()
     return facts
-
-
-def day_of(meta: SampleMeta) -> dt.date | None:
-    """Day of acquisition."""
-    return None if meta.datetime is None else dt.date.fromisoformat(meta.datetime[:10])
 
 
 def _file(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What instruction rows are made from: the facts of all samples of some folders of shards, without their pixels. Importable without torch."""
+"""What instruction rows are made from: the facts of all samples in folders of shards, without pixels. Importable without torch."""
 
 from __future__ import annotations
 

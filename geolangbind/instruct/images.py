@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from geolangbind.data.batch import Batch, collate
-from geolangbind.data.raster_reader import Raster
-from geolangbind.data.rasters import read_raster
+from geolangbind.data.resize import average_to
+from geolangbind.data.sample import Sample, SampleMeta
 from geolangbind.data.shards import Stream
-from geolangbind.instruct.cache import Features, day_of
+from geolangbind.errors import DataError
+from geolangbind.instruct.features import Features
 from geolangbind.instruct.rows import Pairs, StoredImage
 from geolangbind.interleaved.collate import ImageRef
+from geolangbind.interleaved.encoder import InterleavedEncoder
+from geolangbind.interleaved.images import fitted_size, image_key, open_image
 from geolangbind.interleaved.segments import Image, ImageFacts
-from geolangbind.statistics import Statistics
 
 
 class Images:
@@ -24,20 +26,19 @@ class Images:
 
     Args:
         pairs: whose rows name them.
-        statistics: how pixels are normalised.
+        encoder: that will see them.
         features: cached features by name of the shards, or None to read pixels.
     """
 
-    def __init__(self, pairs: Pairs, statistics: Statistics, features: Mapping[str, Features] | None = None) -> None:
-        self.pairs, self.statistics, self.features = pairs, statistics, features
+    def __init__(self, pairs: Pairs, encoder: InterleavedEncoder, features: Mapping[str, Features] | None = None) -> None:
+        self.pairs, self.encoder, self.features = pairs, encoder, features
         self._facts: dict[Hashable, ImageFacts] = {}
 
     def facts(self, image: Image) -> ImageFacts:
         """What the renderer needs to know.
 
         Raises:
-            DataError: the image cannot be read.
-            SensorError: a file does not say of which sensor it is, nor does the row.
+            GeoLangBindError: the image cannot be read, see `open_image`.
         """
         key = key_of_image(image)
         if key not in self._facts:
@@ -48,65 +49,74 @@ class Images:
         """What the model needs, by `key_of_image`; each is read once, those of one stream together.
 
         Raises:
-            DataError: an image cannot be read or has no valid pixel.
-            UnitError: the tower was never taught what an image measures.
+            GeoLangBindError: an image cannot be read, see `open_image`.
         """
-        wanted: dict[Stream, dict[StoredImage, int]] = {}
+        wanted: dict[tuple[str, Stream], dict[StoredImage, int]] = {}
         found: dict[Hashable, ImageRef] = {}
         for key, image in {key_of_image(image): image for image in images}.items():
             if isinstance(image.source, StoredImage):
                 stream, number = self.pairs.locate(image.source)
-                wanted.setdefault(stream, {})[image.source] = number
+                wanted.setdefault((image.source.shards, stream), {})[image.source] = number
             else:
-                found[key] = self._file(key, _open(image))
-        for stream, numbers in wanted.items():
-            found |= self._read(stream, numbers) if self.features is None else self._cached(self.features, stream, numbers)
+                found[key] = open_image(image, self.encoder.tower, self.encoder.model).ref
+        for (shards, stream), numbers in wanted.items():
+            if self.features is None:
+                pixels, batch, valid = as_seen(stream.read_many(list(numbers.values())), self.encoder)
+                group = (batch.channels, tuple(pixels.shape[1:]))
+                masks = [None] * len(pixels) if valid is None else list(valid)
+                refs = (ImageRef(key, group, pixels[row], batch.channels, masks[row]) for row, key in enumerate(numbers))
+            else:
+                held = self.features[shards].maps[self._place(shards, stream)]
+                rows = torch.from_numpy(held[list(numbers.values())])
+                refs = (ImageRef(key, held.shape[1:], features=row) for key, row in zip(numbers, rows, strict=True))
+            found.update(zip(numbers, refs, strict=True))
         return found
 
     def _look_up(self, image: Image) -> ImageFacts:
-        if isinstance(image.source, StoredImage):
-            stream, number = self.pairs.locate(image.source)
-            gsd_m, day = self._gsd_and_day(image.source, stream, number)
-            return ImageFacts(stream.sensor, stream.bands, stream.shape[1], stream.shape[2], gsd_m, day)
-        raster = _open(image)
-        names, gsd_m = tuple(band.name for band in raster.bands), image.gsd_m or raster.gsd_m
-        return ImageFacts(raster.sensor.name, names, *raster.image.shape[1:], gsd_m, image.date)
+        stored = image.source
+        if not isinstance(stored, StoredImage):
+            return open_image(image, self.encoder.tower, self.encoder.model).facts
+        stream, number = self.pairs.locate(stored)
+        if self.features is None:
+            gsd_m, day = gsd_and_day(stream.read(number).meta)
+        else:
+            gsd_m, day = self.features[stored.shards].facts[self._place(stored.shards, stream)][number]
+        when = None if day is None else dt.date.fromisoformat(day)
+        return ImageFacts(stream.sensor, stream.bands, stream.shape[1], stream.shape[2], gsd_m, when)
 
-    def _file(self, key: Hashable, raster: Raster) -> ImageRef:
-        valid, bands = torch.from_numpy(raster.valid), [band.name for band in raster.bands]
-        image = torch.from_numpy(raster.image)[None]
-        pixels, _ = self.statistics.normalize(image, raster.channels, raster.sensor.name, bands, valid[None])
-        group = (raster.channels, tuple(image.shape[1:]))
-        return ImageRef(key, group, pixels[0], raster.channels, None if bool(valid.all()) else valid)
-
-    def _gsd_and_day(self, stored: StoredImage, stream: Stream, number: int) -> tuple[float | None, dt.date | None]:
-        if self.features is not None:
-            gsd_m, day = self.features[stored.shards].facts[self._place(stored, stream)][number]
-            return gsd_m, None if day is None else dt.date.fromisoformat(day)
-        meta = stream.read(number).meta
-        return meta.gsd_m, day_of(meta)
-
-    def _place(self, stored: StoredImage, stream: Stream) -> int:
-        return self.pairs.shard_sets[stored.shards].streams.index(stream)
-
-    def _cached(self, features: Mapping[str, Features], stream: Stream, numbers: Mapping[StoredImage, int]) -> dict[Hashable, ImageRef]:
-        first = next(iter(numbers))
-        held = features[first.shards].maps[self._place(first, stream)]
-        rows = torch.from_numpy(held[list(numbers.values())])
-        return {stored: ImageRef(stored, held.shape[1:], features=row) for stored, row in zip(numbers, rows, strict=True)}
-
-    def _read(self, stream: Stream, numbers: Mapping[StoredImage, int]) -> dict[Hashable, ImageRef]:
-        batch: Batch = collate(stream.read_many(list(numbers.values())))
-        pixels, _ = self.statistics.normalize(batch.image, batch.channels, batch.sensor, batch.bands, batch.valid)
-        group: Any = (batch.channels, tuple(pixels.shape[1:]))
-        valid = [None] * len(pixels) if batch.valid is None else list(batch.valid)
-        return {stored: ImageRef(stored, group, pixels[row], batch.channels, valid[row]) for row, stored in enumerate(numbers)}
+    def _place(self, shards: str, stream: Stream) -> int:
+        return self.pairs.shard_sets[shards].streams.index(stream)
 
 
 def key_of_image(image: Image) -> Hashable:
     """Equal for what is read alike."""
-    return image.source if isinstance(image.source, StoredImage) else (str(image.source), image.sensor, image.bands, image.unit)
+    return image.source if isinstance(image.source, StoredImage) else image_key(image)
 
 
-def _open(image: Image) -> Raster:
-    return read_raster(image.source, sensor=image.sensor, bands=image.bands, unit=image.unit)
+def gsd_and_day(meta: SampleMeta) -> tuple[float | None, str | None]:
+    """Ground sampling distance in metres and day (ISO) of a sample."""
+    return meta.gsd_m, None if meta.datetime is None else meta.datetime[:10]
+
+
+def as_seen(samples: Sequence[Sample], encoder: InterleavedEncoder) -> tuple[Tensor, Batch, Tensor | None]:
+    """Samples of one stream as the tower takes them.
+
+    Returns:
+        Pixels (n, C, H, W) as `open_image` would make them, the batch they come from, and which pixels are valid, (n, H, W) or None.
+
+    Raises:
+        DataError: a sample holds no data or nothing but zeros.
+        UnitError: the tower was never taught what the samples measure.
+    """
+    _refuse_zeros(samples)
+    batch = collate(samples)
+    everywhere = torch.ones(batch.image[:, 0].shape, dtype=torch.bool) if batch.valid is None else batch.valid
+    pixels, seen = average_to(batch.image, everywhere, *fitted_size(encoder.model, *batch.image.shape[2:]))
+    valid = None if bool(seen.all()) else seen
+    return encoder.tower.normalize_physical(pixels, batch.channels, batch.sensor, batch.bands, valid), batch, valid
+
+
+def _refuse_zeros(samples: Sequence[Sample]) -> None:
+    for sample in samples:
+        if not sample.image.any():
+            raise DataError(f"every pixel of sample {sample.key} is zero: a chip without data; leave it out of the shards")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,8 @@ from geolangbind.instruct.rows import Row
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.collate import collate
 from geolangbind.interleaved.prompts import Prompt, Prompts
-from geolangbind.interleaved.render import Rendering, render
-from geolangbind.interleaved.segments import Image, ImageFacts, Segment
-from geolangbind.interleaved.vocabulary import Vocabulary
+from geolangbind.interleaved.render import render
+from geolangbind.interleaved.segments import Image, Segment
 from geolangbind.losses import Truth
 
 _LONGER, _AND_MORE = 1.3, 8  # sequences go together as long as the longest is at most so many times the shortest and so many tokens more
@@ -104,47 +103,24 @@ class InstructBatch:
         """Sources, for messages."""
         return ", ".join(self.sources)
 
-    def to(self, device: torch.device | str) -> InstructBatch:
+    def to(self, device: torch.device) -> InstructBatch:
         """Return the batch with its tensors on `device`."""
         moved = {name: getattr(self, name).to(device) for name in ("query", "target", "negatives", "negative_keys")}
-        return replace(self, parts=tuple(_moved(part, device) for part in self.parts), truth=_moved(self.truth, device), **moved)
-
-
-def _moved(value: Any, device: torch.device | str) -> Any:  # noqa: ANN401 - a dataclass of tensors, or of tuples of such
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, Prompts | Truth):
-        return replace(value, **{entry.name: _moved(getattr(value, entry.name), device) for entry in fields(value)})
-    if isinstance(value, tuple):  # of image groups
-        return tuple(
-            replace(group, **{name: _moved(getattr(group, name), device) for name in ("pixels", "valid", "features")}) for group in value
-        )
-    return value
+        truth = Truth(*(part.to(device) for part in (self.truth.keys, self.truth.also, self.truth.block)))
+        return replace(self, parts=tuple(part.to(device) for part in self.parts), truth=truth, **moved)
 
 
 class Reader:
     """Renders rows and lays them out.
 
     Args:
-        images: of the pairs.
-        grid_of: (rows, columns) of tokens of an image of (height, width) pixels.
-        vocabulary: of the backbone.
-        rendering: of the run.
+        images: of the pairs; their encoder says how sequences are written.
         hard_negatives: H, most of a row's own that are used.
         memory_chunk: most sequences of a part; 0 for as many as are alike.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        grid_of: Callable[[int, int], tuple[int, int]],
-        vocabulary: Vocabulary,
-        rendering: Rendering,
-        hard_negatives: int = 0,
-        memory_chunk: int = 0,
-    ) -> None:
-        self.images, self.grid_of, self.vocabulary, self.rendering = images, grid_of, vocabulary, rendering
-        self.hard_negatives, self.memory_chunk = hard_negatives, memory_chunk
+    def __init__(self, images: Images, hard_negatives: int = 0, memory_chunk: int = 0) -> None:
+        self.images, self.hard_negatives, self.memory_chunk = images, hard_negatives, memory_chunk
         self._rows: dict[tuple[str, int], WrittenRow] = {}
 
     def rows(self, source: str, numbers: Sequence[int] | NDArray[np.int64]) -> list[WrittenRow]:
@@ -168,13 +144,16 @@ class Reader:
         keys = [([*row.negative_keys[:count]] + [0] * count)[:count] for row in rows]
         width = max(len(row.also) for row in rows)
         also = [(*row.also, *(row.key,) * (width - len(row.also))) for row in rows]
-        numbers = {
-            "query": [place[row.query] for row in rows], "target": [place[row.target] for row in rows],
-            "negatives": padded, "negative_keys": keys,
-        }  # fmt: skip
-        tensors = {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
-        truth = Truth(torch.tensor([row.key for row in rows]), torch.tensor(also, dtype=torch.int64), torch.tensor(blocks))
-        return InstructBatch(parts, truth=truth, keys=tuple(row.id for row in rows), sources=tuple(dict.fromkeys(sources)), **tensors)
+        return InstructBatch(
+            parts=parts,
+            query=torch.tensor([place[row.query] for row in rows]),
+            target=torch.tensor([place[row.target] for row in rows]),
+            negatives=torch.tensor(padded, dtype=torch.int64),
+            negative_keys=torch.tensor(keys, dtype=torch.int64),
+            truth=Truth(torch.tensor([row.key for row in rows]), torch.tensor(also, dtype=torch.int64), torch.tensor(blocks)),
+            keys=tuple(row.id for row in rows),
+            sources=tuple(dict.fromkeys(sources)),
+        )
 
     def layout(self, sequences: Sequence[Written]) -> tuple[tuple[Prompts, ...], dict[Written, int]]:
         """Distinct sequences in parts of alike length, and the place of each in all parts laid end to end."""
@@ -190,7 +169,7 @@ class Reader:
         for first, end in zip(cuts, [*cuts[1:], len(distinct)], strict=True):
             members = distinct[first:end]
             shown = [[refs[key] for key in written.image_keys] for written in members]
-            parts.append(collate([written.prompt for written in members], shown, self.vocabulary.pad))
+            parts.append(collate([written.prompt for written in members], shown, self.images.encoder.vocabulary.pad))
         return tuple(parts), {written: number for number, written in enumerate(distinct)}
 
     def _write_row(self, source: str, row: Row) -> WrittenRow:
@@ -213,11 +192,9 @@ class Reader:
         """Render one sequence."""
         images = tuple(segment for segment in segments if isinstance(segment, Image))
         facts = [self.images.facts(image) for image in images]
-        prompt = render(segments, facts, self._grid, self.vocabulary, self.rendering, instruction)
+        encoder = self.images.encoder
+        prompt = render(segments, facts, encoder.grid_of, encoder.vocabulary, encoder.rendering, instruction)
         return Written(prompt, images, tuple(map(key_of_image, images)))
-
-    def _grid(self, facts: ImageFacts) -> tuple[int, int]:
-        return self.grid_of(facts.height, facts.width)
 
 
 def number_of(key: str) -> int:

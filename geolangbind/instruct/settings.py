@@ -196,6 +196,11 @@ class InterleavedSettings(RunSettings):
         """Rows of a block."""
         return self.block or self.batch_size
 
+    @property
+    def model_format(self) -> str:
+        """See `RunSettings.model_format`."""
+        return "geolangbind-interleaved"
+
     def validated(self) -> tuple[tuple[str, ...], int]:
         """See `RunSettings.validated`."""
         return ("precision_1",), self.validation.every if self.validation.pairs else 0

@@ -26,6 +26,8 @@ from geolangbind.weights.source import HUB
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from geolangbind.interleaved.lora import LoraSettings
+
 _MODEL_TYPES = {"tiny": "qwen3", "qwen2-vl": "qwen2_vl"}
 _POSITIONS = {"tiny": ("1d",), "text": ("1d",), "qwen2-vl": ("mrope", "1d")}
 _TINY = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -175,11 +177,18 @@ def build_backbone(spec: Backbone, base: str | Path | None = None, *, empty: boo
 
 
 class LanguageBackbone(nn.Module):
-    """A language model that takes embeddings, of whatever kind, and returns states."""
+    """A language model that takes embeddings, of whatever kind, and returns states.
+
+    Attributes:
+        spec: which.
+        lora: how it is adapted, set by `lora.add_lora`; None if it is not.
+        model: of transformers, without a vision tower.
+    """
 
     def __init__(self, spec: Backbone, model: nn.Module) -> None:
         super().__init__()
         self.spec = spec
+        self.lora: LoraSettings | None = None
         self.model: Any = model
 
     def embed_tokens(self, ids: Tensor) -> Tensor:

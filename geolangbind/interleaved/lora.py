@@ -68,15 +68,17 @@ def add_lora(backbone: LanguageBackbone, settings: LoraSettings) -> tuple[str, .
     """Put adapters on a backbone, in place; they start as no change, and they alone stay trainable.
 
     Args:
-        backbone: without adapters.
+        backbone: as `build_backbone` returns it.
         settings: see `LoraSettings`.
 
     Returns:
         Names of the adapted layers.
 
     Raises:
-        SettingsError: the targets match no linear layer, or peft is not installed.
+        SettingsError: it has adapters already, the targets match no linear layer, or peft is not installed.
     """
+    if backbone.lora is not None:
+        raise SettingsError("the backbone has adapters already; load the model they were made for")
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -89,6 +91,7 @@ def add_lora(backbone: LanguageBackbone, settings: LoraSettings) -> tuple[str, .
         r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout, use_dora=settings.dora, target_modules=settings.targets
     )
     inject_adapter_in_model(config, backbone)
+    backbone.lora = settings
     backbone.train(backbone.training)  # new layers come in training mode
     return names
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from geolangbind.sensors.channels import ChannelSet
@@ -89,3 +91,13 @@ class Prompts:
     images: Tensor
     regions: Tensor
     places: Tensor
+
+    def to(self, device: torch.device) -> Prompts:
+        """The batch on another device."""
+        groups = tuple(replace(group, **_moved(group, device)) for group in self.groups)
+        return replace(self, groups=groups, **_moved(self, device))
+
+
+def _moved(batch: ImageGroup | Prompts, device: torch.device) -> dict[str, Any]:
+    held = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
+    return {name: value.to(device) for name, value in held.items() if isinstance(value, Tensor)}

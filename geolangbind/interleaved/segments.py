@@ -137,13 +137,18 @@ def as_segments(sequence: Any) -> tuple[Segment, ...]:  # noqa: ANN401 - whateve
         DataError: something that is no segment; paths must be wrapped in `Image`.
     """
     if isinstance(sequence, str | Path) or not hasattr(sequence, "__iter__"):
-        raise DataError(f"a sequence is a list of segments, for example [Image('scene.tif'), 'a harbour']; got {sequence!r:.80}")
+        raise DataError(f"a sequence is a list of segments, for example [Image('scene.tif'), 'a harbour']; got {_shown(sequence)}")
     segments: list[Segment] = []
     for part in sequence:
         part = Text(part) if isinstance(part, str) else part
         if not isinstance(part, Segment):
-            raise DataError(f"{part!r:.80} is no segment; use text, Image, PixelBox, GeoPoint, GeoBox or Date")
+            raise DataError(f"{_shown(part)} is no segment; use text, Image, PixelBox, GeoPoint, GeoBox or Date")
         segments.append(part)
     if not segments:
         raise DataError("a sequence needs at least one segment")
     return tuple(segments)
+
+
+def _shown(value: object) -> str:
+    """The start of a value in one line; arrays print many."""
+    return " ".join(repr(value).split())[:80]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -37,6 +37,9 @@ class StepBatch(Protocol):
 
 class Task(nn.Module):
     """What is trained: `forward(fetch, generator)` returns named scalars, `loss` among them. See `AlignmentTask` for both arguments."""
+
+    frozen_elsewhere: ClassVar[bool] = False
+    """Whether weights that are not trained can be had again where they came from, so that checkpoints need not hold them."""
 
     def clamp_temperature(self) -> None:
         """Bring the temperature back into its bounds; called after every step."""

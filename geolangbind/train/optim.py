@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from torch import nn
 from torch.optim import AdamW
@@ -17,8 +18,13 @@ _BLOCK = re.compile(r"^(?:blocks|transformer\.resblocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"^(?:patch_embed|stem|pos_embed|token_embedding|positional_embedding)(?:\.|$)")
 
 
-def build_optimizer(module: nn.Module, settings: Optim) -> AdamW:
+def build_optimizer(module: nn.Module, settings: Optim, factors: Mapping[str, float] | None = None) -> AdamW:
     """AdamW over the trainable parameters; no decay on vectors, codes and position embeddings.
+
+    Args:
+        module: what is trained.
+        settings: of the run.
+        factors: factor of the learning rate for parameters whose names begin so, beside that of their layer.
 
     Returns:
         Optimiser whose groups may hold `lr_scale`, a factor of the schedule (`layer_scales`); without it the factor is 1.
@@ -26,6 +32,8 @@ def build_optimizer(module: nn.Module, settings: Optim) -> AdamW:
     trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
     plain = {name for name, p in trained if p.ndim < 2 or name.rsplit(".", 1)[-1] in _NO_DECAY}
     scales = layer_scales([name for name, _ in trained], settings.layer_decay)
+    for prefix, factor in (factors or {}).items():
+        scales |= {name: factor * scale for name, scale in scales.items() if name.startswith(prefix)}
     groups = []
     for scale in sorted(set(scales.values()) | {1.0}, reverse=True):
         for decay, exempt in ((settings.weight_decay, False), (0.0, True)):

@@ -26,7 +26,7 @@ TOOL = "geolangbind-train"
 _MAY_CHANGE = frozenset(
     {
         "steps", "data", "on_error", "max_skipped", "run_dir", "resume", "progress", "machine", "deterministic", "memory_chunk",
-        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report",
+        "checkpoint_every", "keep_checkpoints", "best_metric", "best_is", "validation", "report", "pairs", "feature_cache",
     }
 )  # fmt: skip
 _NOT_GIVEN = "not given"
@@ -124,7 +124,7 @@ def changed_settings(run_dir: Path, settings: RunSettings) -> dict[str, tuple[An
 def is_finished(run_dir: Path, settings: RunSettings) -> bool:
     """Whether the folder holds the model of this run after all its steps. Ask `check_resumable` first."""
     try:
-        made = read_config(run_dir / "model").get("provenance", {})
+        made = read_config(run_dir / "model", settings.model_format).get("provenance", {})
     except CheckpointError:
         return False
     return (run_dir / "config.yaml").is_file() and (made.get("tool"), made.get("steps")) == (TOOL, settings.steps)

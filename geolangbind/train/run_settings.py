@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
+from geolangbind.checkpoint import FORMAT
 from geolangbind.errors import SettingsError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -155,6 +156,11 @@ class RunSettings:
     def title(self) -> str:
         """A short name for people."""
         return self.task
+
+    @property
+    def model_format(self) -> str:
+        """What `config.json` of the trained model says it is."""
+        return FORMAT
 
     def validated(self) -> tuple[tuple[str, ...], int]:
         """Columns of `validation.jsonl`, and steps between validations; 0 for none on the way."""

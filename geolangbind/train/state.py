@@ -60,7 +60,8 @@ def save_state(
         kept: which checkpoints stay.
         lead: this process writes; others only give their parts of split weights.
     """
-    tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
+    left_out = _frozen_elsewhere(module)
+    tensors = {f"module/{name}": value for name, value in module.state_dict().items() if name not in left_out}
     tensors |= {f"average/{name}": value for name, value in average.items()}
     for name, state in _optimizer_rows(module, optimizer).items():
         tensors |= {f"optimizer/{name}/{key}": torch.as_tensor(value) for key, value in state.items()}
@@ -149,6 +150,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _apply(folder: Path, tensors: Mapping[str, Tensor], module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     try:
         own, found = module.state_dict(), {n.removeprefix("module/"): value for n, value in tensors.items() if n.startswith("module/")}
+        found |= {name: own[name] for name in _frozen_elsewhere(module) - found.keys()}
         module.load_state_dict({name: placed_like(value, own[name]) if name in own else value for name, value in found.items()})
         weights = dict(module.named_parameters())
         rows = _optimizer_rows(module, optimizer, create=True)
@@ -165,6 +167,13 @@ def _apply(folder: Path, tensors: Mapping[str, Tensor], module: nn.Module, optim
             f"cannot continue from {folder}, it is of another model or other teachers: {str(error).splitlines()[0]} "
             "Start with the settings it was made with, or give another run_dir"
         ) from None
+
+
+def _frozen_elsewhere(module: nn.Module) -> set[str]:
+    """Weights that a checkpoint does not hold, see `Task.frozen_elsewhere`."""
+    if not getattr(module, "frozen_elsewhere", False):
+        return set()
+    return {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
 
 
 def _optimizer_rows(module: nn.Module, optimizer: Optimizer, create: bool = False) -> dict[str, dict[str, Any]]:
