@@ -81,7 +81,7 @@ class Standings:
     def interval(self, values: NDArray[np.float64]) -> tuple[float, float]:
         """95 % interval of the mean of (Q,) values: percentiles over scenes drawn with all their queries."""
         _, scene = np.unique(self.scenes, return_inverse=True)
-        rows = np.column_stack([np.bincount(scene, values), np.bincount(scene)])
+        rows = np.column_stack([np.bincount(scene, values), np.bincount(scene)]).astype(np.float64)
         return bootstrap(rows, weighted_ratio, sha256("\n".join(self.ids).encode()).hexdigest())
 
 
@@ -162,9 +162,7 @@ def lead(ours: Standings, other: Standings, metric: str = "p1") -> tuple[float, 
     return (float(gaps.mean()), *ours.interval(gaps))
 
 
-def _vectors(
-    keys: Sequence[tuple[str, str]], sequences: Sequence[Segments], model: SequenceModel, cache: Path | None, data: str
-) -> Tensor:
+def _vectors(keys: Sequence[tuple[str, str]], sequences: Sequence[Segments], model: SequenceModel, cache: Path | None, data: str) -> Tensor:
     """One row per sequence, from the cache if it holds them."""
     if cache is None:
         return _embed(keys, sequences, model)
