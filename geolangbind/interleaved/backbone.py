@@ -218,6 +218,33 @@ class LanguageBackbone(nn.Module):
         states: Tensor = output.last_hidden_state
         return states
 
+    def branches(self, prefix: Tensor, owner: Tensor, embeds: Tensor, mask: Tensor) -> Tensor:
+        """Run sequences that begin alike: each beginning once, then what follows each, with the beginning's keys and values in view.
+
+        The states are those of `forward` on the whole sequences, but for rounding; gradients flow through the beginnings too.
+
+        Args:
+            prefix: (U, P, hidden) the different beginnings, without padding.
+            owner: (B,) int64, which of them each sequence begins with.
+            embeds: (B, S, hidden) what follows.
+            mask: (B, S) bool, True for tokens; padding on the right.
+
+        Returns:
+            (B, S, hidden) states of what follows.
+        """
+        from transformers import DynamicCache
+
+        begun = DynamicCache(config=self.model.config)
+        self.model(inputs_embeds=prefix.to(self.model.dtype), past_key_values=begun, use_cache=True)
+        begun.batch_select_indices(owner)
+        whole = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], dim=1)
+        places = torch.arange(prefix.shape[1], whole.shape[1], device=mask.device).expand(len(mask), -1)
+        output = self.model(
+            inputs_embeds=embeds.to(self.model.dtype), attention_mask=whole.long(), position_ids=places, past_key_values=begun, use_cache=True
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
     def _rows_and_columns(self, mask: Tensor, slots: Tensor, grids: Sequence[tuple[int, int]]) -> Tensor:
         """Qwen2-VL's own (3, B, L) positions, handed to its language part: the whole model would use those of an earlier call."""
         merge = self.model.config.vision_config.spatial_merge_size  # it counts patches before merging
