@@ -10,6 +10,7 @@ from rich.console import Console
 
 console = Console(highlight=False)
 notices = Console(stderr=True, highlight=False, soft_wrap=True)
+_REASONS = 5
 pairs = typer.Typer(help="Pairs folders for task=interleaved: build them from shards, look at them, exchange them.", no_args_is_help=True)
 
 
@@ -91,7 +92,9 @@ def pairs_export_mmeb(
 
     done = export_mmeb(Pairs.open(folder), out, source)
     console.print(f"wrote {done.rows} rows to {out}")
-    for reason, count in done.left_out.items():
+    for reason, count in list(done.left_out.items())[:_REASONS]:
         notices.print(f"left out {count}: {reason}", markup=False)
+    if len(done.left_out) > _REASONS:
+        notices.print(f"left out {sum(done.left_out.values())} rows in all, for {len(done.left_out)} reasons")
     if done.shortened:
         notices.print(f"{done.shortened} rows lost negatives or right answers beyond the first, of which the format holds one")

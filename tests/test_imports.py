@@ -19,7 +19,7 @@ LAYERS = {
     "teachers": 5, "interleaved": 5,
     "features": 6, "train": 6, "evaluate": 6, "instruct": 6,
     "demo": 7, "study": 7, "sweep": 7, "crashtest": 7, "commands": 7, "cli_weights": 7, "cli_merge": 7, "cli_shards": 7, "cli_datasets": 7,
-    "cli_evaluate": 7, "cli_pairs": 7,
+    "cli_evaluate": 7, "cli_pairs": 7, "demo_interleaved": 7,
     "cli": 8,
 }  # fmt: skip
 # these make whole models of their folder's parts, so they stand beside those who use the folder and not below them

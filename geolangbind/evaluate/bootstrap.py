@@ -47,6 +47,13 @@ def weighted_mean(weights: NDArray[np.float64], rows: NDArray[np.float64]) -> ND
     return found
 
 
+def weighted_ratio(weights: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Statistic: sum of the rows' first values over the sum of their second ones, e.g. hits and trials of what is drawn together."""
+    first, second = (weights @ rows[:, :2]).T
+    found: NDArray[np.float64] = first / second
+    return found
+
+
 def weighted_class_mean(weights: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Statistic: mean over classes of the mean of a class's values; rows hold class number and value. Classes not drawn do not count."""
     member = rows[:, :1] == np.unique(rows[:, 0])

@@ -110,7 +110,7 @@ def ranks_both_ways(left: Tensor, right: Tensor, pairs: Tensor, block_mib: float
 
 def _ranks(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float, ways: int) -> list[Ranks]:
     error = _float32_error(*vectors)
-    scores = _pair_scores(vectors, pairs, block_mib)
+    scores = pair_scores(vectors, pairs, block_mib)
     best: list[Tensor] = []
     found: list[Ranks] = []
     for way in range(ways):
@@ -150,7 +150,7 @@ def _compare(vectors: tuple[Tensor, Tensor], block: Tensor, own: Tensor, way: in
         unsure = _where((block >= (level - error).to(block.dtype)).logical_xor_(above))
         if len(unsure) * _CROWD < block.numel():
             pairs = torch.stack([unsure // block.shape[1], unsure % block.shape[1]], dim=1)
-            scores, queries = _pair_scores(vectors, pairs, block_mib), pairs[:, way]
+            scores, queries = pair_scores(vectors, pairs, block_mib), pairs[:, way]
             better, tied = (
                 torch.bincount(queries[chosen], minlength=len(own)) for chosen in (scores > own[queries], scores == own[queries])
             )
@@ -220,8 +220,14 @@ def _side(width: int, block_mib: float) -> int:
     return max(1, int((math.sqrt(half**2 + 40 * block_mib * _MIB) - half) / 40))
 
 
-def _pair_scores(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float) -> Tensor:
-    """(P,) exact scores of pairs, in 2^-52."""
+def pair_scores(vectors: tuple[Tensor, Tensor], pairs: Tensor, block_mib: float = 64) -> Tensor:
+    """Exact scores of single pairs, equal for equal vectors wherever they stand: (P,) float64, in multiples of 2^-52.
+
+    Args:
+        vectors: (Q, D) and (N, D) unit vectors.
+        pairs: (P, 2) int64, numbers of a row in either.
+        block_mib: see `ranks`.
+    """
     size = max(1, _side(vectors[0].shape[1], block_mib) // 8)  # small, for rows whose number changes leave holes in memory
     scores = torch.empty(len(pairs), dtype=torch.float64, device=pairs.device)
     for first in range(0, len(pairs), size):

@@ -10,7 +10,7 @@ from typing import Any
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.instruct.corpus import Corpus, read_corpus
 from geolangbind.instruct.row import Row
-from geolangbind.instruct.rows import Pairs, write_pairs
+from geolangbind.instruct.rows import Pairs, plain_name, write_pairs
 from geolangbind.instruct.sources import boxes, captions, dates, edits, labels, places, questions, sensors
 from geolangbind.instruct.wordings import Wordings, load_wordings
 
@@ -70,4 +70,5 @@ def build_pairs(
 
 
 def _name(folder: Path | str) -> str:
-    return Path(str(folder)).resolve().name if "://" not in str(folder) else str(folder).rstrip("/").rpartition("/")[2]
+    last = str(folder).rstrip("/").rpartition("/")[2] if "://" in str(folder) else Path(folder).resolve().name
+    return plain_name(last)

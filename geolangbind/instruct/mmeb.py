@@ -24,7 +24,7 @@ _EVALUATION = ("qry_inst", "qry_text", "qry_img_path", "tgt_inst", "tgt_text", "
 OpenImage = Callable[[str], Image]
 """From the path in a row to the image."""
 Picture = Callable[[Image], tuple[str, int, int]]
-"""From an image to its path in a row, its height and its width."""
+"""From an image to its path in a row, its height and its width; zeros where nobody can tell."""
 
 
 def read_row(raw: Mapping[str, Any], name: str, open_image: OpenImage) -> AnyRow:
@@ -154,6 +154,8 @@ def _text_and_path(sequence: Sequence, picture: Picture) -> tuple[str, str]:
 
 def _words(segment: Segment, height: int, width: int) -> str:
     match segment:
+        case PixelBox() if not height * width:
+            raise DataError("a box in an image whose size cannot be read")
         case PixelBox():
             return write_box(segment, height, width)
         case GeoPoint():

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geolangbind.data.sample import KEY_PATTERN
 from geolangbind.errors import DataError, GeoLangBindError, SettingsError
 from geolangbind.instruct.mmeb import read_row, write_row
-from geolangbind.instruct.row import AnyRow, RankingRow, Row
-from geolangbind.instruct.rows import Pairs, StoredImage, write_pairs
+from geolangbind.instruct.row import AnyRow, Row
+from geolangbind.instruct.rows import Pairs, StoredImage, plain_name, write_pairs
 from geolangbind.instruct.segments_json import relative
 from geolangbind.interleaved.segments import Image
 
@@ -50,7 +49,7 @@ def import_mmeb(file: Path, out: Path, images: Path | None = None, sensor: str |
         DataError: a row that cannot be read, named by its line; a file that is none.
         SettingsError: no pyarrow, or another kind of file.
     """
-    name = name or "".join(character if KEY_PATTERN.fullmatch(character) else "-" for character in file.stem)
+    name = name or plain_name(file.stem)
     root = file.parent if images is None else images
 
     def rows() -> Iterator[AnyRow]:
@@ -84,7 +83,7 @@ def export_mmeb(pairs: Pairs, out: Path, source: str | None = None) -> Exported:
         raise DataError(f"{out} exists already; choose another name")
     out.parent.mkdir(parents=True, exist_ok=True)
     pictures, left_out, written, shortened = _Pictures(pairs, out.parent), Counter[str](), [], 0
-    for row in _all_rows(pairs, source):
+    for row in pairs.sources[source]:
         try:
             written.append(write_row(row, pictures.of))
         except GeoLangBindError as error:
@@ -94,7 +93,7 @@ def export_mmeb(pairs: Pairs, out: Path, source: str | None = None) -> Exported:
     if not written:
         raise DataError(f"MMEB's format can hold no row of source '{source}': {left_out.most_common(1)[0][0]}")
     _write(out, written)
-    return Exported(len(written), left_out, shortened)
+    return Exported(len(written), dict(left_out.most_common()), shortened)
 
 
 class _Pictures:
@@ -134,44 +133,43 @@ class _Pictures:
         try:
             with Pillow.open(source) as file:
                 width, height = file.size
-        except OSError:  # a row without boxes needs no size
+        except OSError:  # only rows with boxes need the size
             width = height = 0
         return relative(source, self.folder), height, width
 
 
-def _all_rows(pairs: Pairs, source: str) -> Iterator[Row | RankingRow]:
-    held = pairs.sources[source]
-    for start in range(0, len(held), _ROWS_READ):
-        yield from held.read(range(start, min(start + _ROWS_READ, len(held))))
-
-
 def _read(file: Path) -> Iterator[dict[str, Any]]:
     if _is_parquet(file):
-        parquet = _pyarrow("parquet")
+        pyarrow = _pyarrow()
         try:
-            for batch in parquet.ParquetFile(file).iter_batches(_ROWS_READ):
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(_ROWS_READ):
                 yield from batch.to_pylist()
         except (OSError, ValueError) as error:
             raise DataError(f"{file} is no readable parquet file: {error}") from None
         return
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                raw = json.loads(line)
-                if not isinstance(raw, dict):
-                    raise DataError(f"{file}:{number}: a row is a JSON object, got {raw!r:.60}")
-                yield raw
+        with file.open("rb") as lines:
+            yield from (_object(line, f"{file}:{number}") for number, line in enumerate(lines, 1))
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}") from None
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{file}:{number + 1}: no JSON ({error})") from None
+        raise DataError(f"{where}: no JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise DataError(f"{where}: a row is a JSON object, got {raw!r:.60}")
+    return raw
 
 
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         if _is_parquet(out):
-            _pyarrow("parquet").write_table(_pyarrow("lib").Table.from_pylist(rows), temporary)
+            pyarrow = _pyarrow()
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
         else:
             temporary.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), "utf-8")
         temporary.replace(out)
@@ -185,10 +183,11 @@ def _is_parquet(file: Path) -> bool:
     return file.suffix == ".parquet"
 
 
-def _pyarrow(module: str) -> Any:  # noqa: ANN401 - an optional package without types
+def _pyarrow() -> Any:  # noqa: ANN401 - an optional package without types
     from importlib import import_module
 
     try:
-        return import_module(f"pyarrow.{module}")
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
     except ImportError:
         raise SettingsError("parquet files need pyarrow: pip install 'geolangbind[parquet]'") from None

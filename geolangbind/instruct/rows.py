@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,13 @@ from geolangbind.instruct.row import AnyRow, RankingRow, Row, row_from_line, row
 from geolangbind.instruct.segments_json import StoredImage, relative, resolved
 from geolangbind.interleaved.segments import Image
 
-__all__ = ["PAIRS_NAME", "Pairs", "RankingRow", "Row", "Source", "StoredImage", "write_pairs"]
+__all__ = ["PAIRS_NAME", "Pairs", "RankingRow", "Row", "Source", "StoredImage", "plain_name", "write_pairs"]
 
 PAIRS_NAME = "pairs.json"
 _FORMAT = "geolangbind-pairs"
 _VERSION = 1
 _BLOCK = 1 << 24
+_ROWS_READ = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,10 @@ class Source:
 
     def __len__(self) -> int:
         return self.rows
+
+    def __iter__(self) -> Iterator[AnyRow]:
+        for start in range(0, self.rows, _ROWS_READ):
+            yield from self.read(range(start, min(start + _ROWS_READ, self.rows)))
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -179,8 +184,7 @@ class Pairs:
             if _sha256(source.path) != source.sha256:
                 raise DataError(f"{source.path} is not the file that {PAIRS_NAME} lists (its hash differs); copy it again")
             checks = _Checks(source.name, self.images)
-            for number in range(len(source)):
-                (row,) = source.read([number])
+            for row in source:
                 checks.check(row)
                 for image in stored_images(row):
                     self.locate(image)
@@ -239,6 +243,11 @@ def write_pairs(
     }  # fmt: skip
     _write_lines(folder / PAIRS_NAME, [json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)])
     return Pairs.open(folder)
+
+
+def plain_name(text: str) -> str:
+    """Return `text` as the name of a source or of a folder of shards: other characters become `-`."""
+    return "".join(character if KEY_PATTERN.fullmatch(character) else "-" for character in text)[:64]
 
 
 class _Checks:

@@ -174,7 +174,9 @@ def relative(source: str | Path, folder: Path | None) -> str:
     """Return the name of a file as seen from `folder` (None: as it is); an address as it is."""
     if folder is None or "://" in str(source):
         return str(source)
-    return Path(os.path.relpath(source, folder)).as_posix()
+    # folders without their links, for `..` leaves the real one; the file keeps its name, whatever it is a link to
+    place = Path(os.path.realpath(Path(source).parent), Path(source).name)
+    return Path(os.path.relpath(place, os.path.realpath(folder))).as_posix()
 
 
 def _floats(*numbers: float) -> list[float]:

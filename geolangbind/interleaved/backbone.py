@@ -156,7 +156,7 @@ def build_backbone(spec: Backbone, base: str | Path | None = None, *, empty: boo
 
     Raises:
         CheckpointError: the base weights are not there, not those of `spec`, or do not fit its configuration.
-        SettingsError: transformers is not installed.
+        SettingsError: the model would ignore positions, or transformers is not installed.
     """
     modeling = _transformers()
     from transformers.initialization import no_init_weights
@@ -213,9 +213,34 @@ class LanguageBackbone(nn.Module):
         else:
             positions = (mask.long().cumsum(1) - 1).clamp_min(0)
         language = self.model.language_model if self.spec.kind == "qwen2-vl" else self.model
-        # attention in the weights' precision; a cache would only serve generation
-        output = language(
-            inputs_embeds=embeds.to(DTYPES[self.spec.dtype]), attention_mask=mask.long(), position_ids=positions, use_cache=False
+        # a cache would only serve generation
+        output = language(inputs_embeds=embeds.to(self.model.dtype), attention_mask=mask.long(), position_ids=positions, use_cache=False)
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def branches(self, prefix: Tensor, owner: Tensor, embeds: Tensor, mask: Tensor) -> Tensor:
+        """Run sequences that begin alike: each beginning once, then what follows each, with the beginning's keys and values in view.
+
+        The states are those of `forward` on the whole sequences, but for rounding; gradients flow through the beginnings too.
+
+        Args:
+            prefix: (U, P, hidden) the different beginnings, without padding.
+            owner: (B,) int64, which of them each sequence begins with.
+            embeds: (B, S, hidden) what follows.
+            mask: (B, S) bool, True for tokens; padding on the right.
+
+        Returns:
+            (B, S, hidden) states of what follows.
+        """
+        from transformers import DynamicCache
+
+        begun = DynamicCache(config=self.model.config)
+        self.model(inputs_embeds=prefix.to(self.model.dtype), past_key_values=begun, use_cache=True)
+        begun.batch_select_indices(owner)
+        whole = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], dim=1)
+        places = torch.arange(prefix.shape[1], whole.shape[1], device=mask.device).expand(len(mask), -1)
+        output = self.model(
+            inputs_embeds=embeds.to(self.model.dtype), attention_mask=whole.long(), position_ids=places, past_key_values=begun, use_cache=True
         )
         states: Tensor = output.last_hidden_state
         return states
@@ -248,7 +273,7 @@ def _read_config(folder: Path) -> PreTrainedConfig:
     try:
         return _transformers().AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"cannot read {folder / 'config.json'}: {str(error).strip().splitlines()[0]}") from None
+        raise CheckpointError(f"cannot read {folder / 'config.json'}: {_line(error)}") from None
 
 
 def _drawn_config(kind: str, given: dict[str, Any]) -> PreTrainedConfig:
@@ -284,7 +309,7 @@ def _config(values: Mapping[str, Any]) -> PreTrainedConfig:
     try:
         return _transformers().AutoConfig.for_model(values.pop("model_type"), **values)
     except (StrictDataclassError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"the backbone's config cannot be used: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"the backbone's config cannot be used: {_line(error)}") from None
 
 
 def _plain(config: PreTrainedConfig) -> dict[str, Any]:
@@ -315,7 +340,12 @@ def _load(folder: Path, spec: Backbone, config: PreTrainedConfig) -> Any:  # noq
             output_loading_info=True,
         )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"cannot load {folder}: {str(error).strip().splitlines()[0]}") from None
+        raise CheckpointError(f"cannot load {folder}: {_line(error)}") from None
     if absent := sorted(told["missing_keys"]):
         raise CheckpointError(f"{folder} lacks {len(absent)} tensors of a {config.model_type}: {', '.join(absent[:5])}")
     return model
+
+
+def _line(error: Exception) -> str:
+    """What a failure of a library says, in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

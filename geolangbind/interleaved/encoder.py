@@ -91,7 +91,7 @@ class InterleavedEncoder:
         Raises:
             GeoLangBindError: a sequence cannot be read; says which and why.
         """
-        if isinstance(sequences, str) or not isinstance(instruction, str):
+        if isinstance(sequences, str) or not isinstance(sequences, Iterable) or not isinstance(instruction, str):
             raise DataError("embed takes a list of sequences and one instruction: embed([[Image('scene.tif'), 'a harbour']], 'Find ...')")
         if batch_size < 1:
             raise SettingsError(f"batch_size is {batch_size}; it must be at least 1")

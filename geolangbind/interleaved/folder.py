@@ -21,7 +21,7 @@ from torch import Tensor
 
 from geolangbind import checkpoint
 from geolangbind.checkpoint import CARD, CONFIG, TOKENIZER, WEIGHTS, file_sha256
-from geolangbind.errors import CheckpointError
+from geolangbind.errors import CheckpointError, SettingsError
 from geolangbind.interleaved.backbone import Backbone, build_backbone
 from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.interleaved.lora import LoraSettings, add_lora, is_adapter
@@ -43,7 +43,12 @@ def save_interleaved(encoder: InterleavedEncoder, folder: str | Path) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        SettingsError: within `lora.merged_lora`, where the weights hold the adapters' changes already.
     """
+    if any(getattr(layer, "merged", False) for layer in encoder.backbone.modules()):
+        raise SettingsError("save the model outside of merged_lora: its adapters would count twice")
     lora, spec = encoder.backbone.lora, encoder.backbone.spec
     tensors = _own_tensors(encoder)
     adapter = {name: tensor for name, tensor in tensors.items() if is_adapter(name)}
@@ -93,7 +98,7 @@ def load_interleaved(source: str | Path, base: str | Path | None = None) -> Inte
         vocabulary = vocabulary_from_json((folder / TOKENIZER).read_text(encoding="utf-8"), config["vocabulary"])
     except OSError as error:
         raise CheckpointError(f"model folder is incomplete: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{folder / CONFIG} is incomplete or damaged: {error!r}") from None
     _check_files(folder, files)
     stored = _stores_backbone(spec, lora)

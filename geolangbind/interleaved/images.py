@@ -94,6 +94,8 @@ def _fits(model: InterleavedModel, pixels: int) -> bool:
 def _physical(image: Image) -> tuple[PhysicalImage, float | None]:
     """An image in canonical units, B = 1, and its ground sampling distance."""
     source = image.source
+    if isinstance(source, Raster) and (image.sensor or image.bands or image.unit):
+        raise DataError("a Raster has its sensor, bands and unit already; say them to read_raster")
     if isinstance(source, str | Path):
         source = read_raster(source, sensor=image.sensor, bands=image.bands, unit=image.unit)
     if isinstance(source, Raster):

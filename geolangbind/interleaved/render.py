@@ -35,7 +35,6 @@ class Rendering:
         place: a place as text, as a PLACE slot, or both.
         image_facts: facts written before each image, in this order.
         max_length: most ids of a sequence, image slots included.
-        image_positions: how positions count through an image: "1d", one after the other.
 
     Raises:
         SettingsError: an unknown value.
@@ -46,10 +45,9 @@ class Rendering:
     place: Form = "both"
     image_facts: tuple[str, ...] = IMAGE_FACTS
     max_length: int = 512
-    image_positions: Literal["1d"] = "1d"
 
     def __post_init__(self) -> None:
-        known = {"serializer": (SERIALIZER,), "box": get_args(Form), "place": get_args(Form), "image_positions": ("1d",)}
+        known = {"serializer": (SERIALIZER,), "box": get_args(Form), "place": get_args(Form)}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise SettingsError(f"rendering.{name} is {getattr(self, name)!r}; this release knows {', '.join(values)}")

@@ -24,7 +24,8 @@ class Image:
     """One image of one sensor.
 
     Attributes:
-        source: a raster (GeoTIFF, folder of bands, STAC item: whatever `geolangbind.read_raster` takes), or pixels (C, H, W).
+        source: a file or folder that `geolangbind.read_raster` takes, a `Raster` that it returned (for its further options: scale,
+            offset, no-data, window), or pixels (C, H, W).
         sensor: name of the sensor record; None where the file says it.
         bands: band names in channel order; None where file or sensor say them.
         unit: unit of the values; None where the file says it.

@@ -138,7 +138,13 @@ class InterleavedModel(nn.Module):
                 embeds = embeds.index_put((owner, last[owner]), self.readout(tokens).to(embeds.dtype), accumulate=True)
         if len(prompts.places):
             embeds = self._put(embeds, prompts.slots, Slot.PLACE, self.place(sphere_code(prompts.places, self.config.place_waves)))
-        states = self.backbone(embeds, prompts.mask, prompts.slots, grids)
+        shared = shared_beginnings(prompts) if self.backbone.spec.positions == "1d" else None  # rows and columns depend on all images
+        if shared is None:
+            states = self.backbone(embeds, prompts.mask, prompts.slots, grids)
+        else:
+            first = shared.length
+            states = self.backbone.branches(embeds[shared.rows, :first], shared.owner, embeds[:, first:], prompts.mask[:, first:])
+            last = last - first
         return F.normalize(states[torch.arange(len(last), device=last.device), last].float(), dim=1)
 
     def _put(self, embeds: Tensor, slots: Tensor, kind: Slot, tokens: Tensor) -> Tensor:
@@ -222,6 +228,47 @@ class Resampler(nn.Module):
         asked = self.asked + self.where(box_code(grid_boxes(self.side, self.side, features.device), self.waves))
         found, _ = self.attention(asked.expand(count, -1, -1), keys, keys, need_weights=False)
         return cast(Tensor, self.mlp(found))
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Prompts that begin alike.
+
+    Attributes:
+        length: tokens of the beginnings.
+        rows: (U,) a prompt that begins with each of them.
+        owner: (B,) which of them each prompt begins with.
+    """
+
+    length: int
+    rows: Tensor
+    owner: Tensor
+
+
+def shared_beginnings(prompts: Prompts) -> Shared | None:
+    """What prompts have in common up to the end of their first image, where that saves work: questions about few images, many about each.
+
+    Returns:
+        None unless all prompts have their first image at the same positions, nothing else computed before it, and it is shared.
+    """
+    slots, images = prompts.slots, prompts.slots == Slot.IMAGE
+    before = F.pad(images[:, :-1], (1, 0))
+    begins, ends = images & ~before, before & ~images  # the token after an image's last slot ends it
+    if not begins.any(1).all():
+        return None
+    first, end = begins.long().argmax(1), ends.long().argmax(1)
+    length = int(end[0]) + 1
+    alike = bool((first == first[0]).all()) and bool((end == end[0]).all())
+    if not alike or bool((slots[:, : int(first[0])] != Slot.TEXT).any()) or bool((prompts.mask.sum(1) <= length).any()):
+        return None
+    used = begins.sum(1)
+    key = torch.cat([prompts.ids[:, :length], prompts.images[used.cumsum(0) - used][:, None]], dim=1)
+    _, owner = key.unique(dim=0, return_inverse=True)
+    found = int(owner.max()) + 1
+    if found > 0.75 * len(owner):
+        return None
+    rows = torch.empty(found, dtype=torch.int64, device=owner.device).scatter(0, owner, torch.arange(len(owner), device=owner.device))
+    return Shared(length, rows, owner)
 
 
 def grid_boxes(rows: int, columns: int, device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from geolangbind.evaluate.bootstrap import bootstrap, weighted_class_mean, weighted_gap, weighted_mean
+from geolangbind.evaluate.bootstrap import bootstrap, weighted_class_mean, weighted_gap, weighted_mean, weighted_ratio
 from geolangbind.evaluate.metrics import calibration_error, confidence_bins, mean_class
 
 RNG = np.random.default_rng(0)
@@ -67,3 +67,8 @@ def test_a_thousand_resamples_of_thousands_of_images_take_milliseconds():
         bootstrap(hits, weighted_mean, "1")
         times.append(time.perf_counter() - began)
     assert min(times) < 0.1
+
+
+def test_a_ratio_is_of_sums():
+    rows, weights = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(weighted_ratio(weights, rows), [4 / 6, 2 / 4, 3 / 4])

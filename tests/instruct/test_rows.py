@@ -224,3 +224,16 @@ def test_pairs_are_not_written_over(tmp_path):
         write_pairs(tmp_path, {"planet": "nowhere"}, {"one": (rows(2), {})})
     with pytest.raises(DataError, match="'a/b': sources and folders of shards are named with letters"):
         write_pairs(tmp_path / "new", {}, {"a/b": (rows(1), {})})
+
+
+def test_links_to_folders_do_not_mislead(tmp_path, shards):
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    (tmp_path / "blob").write_bytes(b"")
+    (tmp_path / "a.png").symlink_to(tmp_path / "blob")
+    row = Row("a", "", (stored(), Image(tmp_path / "a.png")), (Text("t"),))
+    pairs = write_pairs(tmp_path / "link" / "pairs", {"planet": shards}, {"one": ([row], {})})
+    assert pairs.sample(StoredImage("planet", "rgb-9-0000000")).key == "rgb-9-0000000"
+    source = pairs.read("one", [0])[0].query[1].source
+    assert source.exists()
+    assert source.name == "a.png"

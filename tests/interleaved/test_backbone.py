@@ -131,6 +131,19 @@ def test_weights_without_the_vocabulary_head_or_in_shards(folders, tmp_path):
     assert torch.equal(last_state(build_backbone(spec), [1, 2, 3]), last_state(built("text"), [1, 2, 3]))
 
 
+def test_a_published_qwen2_vl_brings_its_language_part(qwen, tmp_path):
+    """Published folders hold vision tower, language part and vocabulary head."""
+    from transformers import AutoConfig, Qwen2VLForConditionalGeneration
+
+    whole = Qwen2VLForConditionalGeneration(AutoConfig.for_model("qwen2_vl", **QWEN2_VL))
+    whole.model.language_model.load_state_dict(qwen.model.language_model.state_dict())
+    whole.save_pretrained(tmp_path)
+    backbone = build_backbone(describe_backbone("qwen2-vl", tmp_path))
+    ids, slots = [1, 3, 3, 3, 3, 4], [0, 1, 1, 1, 1, 0]
+    assert torch.equal(last_state(backbone, ids, slots, [(2, 2)]), last_state(qwen, ids, slots, [(2, 2)]))
+    assert not any("visual" in name for name in backbone.state_dict())
+
+
 def test_bfloat16():
     backbone = built("tiny", dtype="bfloat16")
     assert {tensor.dtype for tensor in backbone.parameters()} == {torch.bfloat16}

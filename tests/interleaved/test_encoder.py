@@ -159,8 +159,10 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
     path = tif(tmp_path / "a.tif", np.zeros((3, 32, 32), np.uint8))
     with pytest.raises(DataError, match="every pixel of the image is zero"):
         encoder.embed([[Image(path, **RGB)]])
-    with pytest.raises(DataError, match="no .*valid pixel"):
+    with pytest.raises(DataError, match=r"no .*valid pixel"):
         encoder.embed([[Image(tif(tmp_path / "b.tif", np.zeros((3, 32, 32), np.uint8), nodata=0), **RGB)]])
+    with pytest.raises(DataError, match="say them to read_raster"):
+        encoder.embed([[Image(geolangbind.read_raster(path, **RGB), sensor="aerial-rgb")]])
     with pytest.raises(DataError, match="valid= goes with pixels"):
         encoder.embed([[Image(path, **RGB, valid=np.ones((32, 32), bool))]])
 
@@ -168,6 +170,8 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
 def test_calls_of_another_shape_are_refused(encoder):
     with pytest.raises(DataError, match="embed takes a list of sequences"):
         encoder.embed("a harbour")
+    with pytest.raises(DataError, match="embed takes a list of sequences"):
+        encoder.embed(Image(PIXELS, **RGB))
     with pytest.raises(DataError, match="one instruction"):
         encoder.embed([["a"]], ["b"])
     with pytest.raises(SettingsError, match="batch_size is 0"):

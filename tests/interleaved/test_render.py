@@ -164,7 +164,6 @@ def test_rendering_goes_through_a_checkpoint():
     told = Rendering(box="text", place="token", image_facts=("date",), max_length=99)
     assert Rendering.from_dict(json.loads(json.dumps(asdict(told)))) == told
     assert asdict(Rendering())["serializer"] == "geolangbind-1"
-    assert asdict(Rendering())["image_positions"] == "1d"
 
 
 @pytest.mark.parametrize(
@@ -172,11 +171,10 @@ def test_rendering_goes_through_a_checkpoint():
     [
         ({"serializer": "geolangbind-0"}, "rendering.serializer is 'geolangbind-0'; this release knows geolangbind-1"),
         ({"box": "pixels"}, "rendering.box is 'pixels'; this release knows text, token, both"),
-        ({"image_positions": "2d"}, "rendering.image_positions is '2d'"),
         ({"image_facts": ["sensor", "cloud"]}, r"unknown facts \['cloud'\].*known are sensor, gsd_m, date"),
         ({"max_length": "512"}, "whole number of at least 2; got '512'"),
         ({"image_facts": None}, "in another way"),
-        ({"colour": 1}, "needs exactly box, image_facts, image_positions, max_length, place, serializer"),
+        ({"colour": 1}, "needs exactly box, image_facts, max_length, place, serializer"),
     ],
 )
 def test_a_checkpoint_of_another_rendering_is_refused(changed, message):

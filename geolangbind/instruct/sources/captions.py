@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from geolangbind.instruct.corpus import Corpus
+from geolangbind.instruct.corpus import Corpus, Seen
 from geolangbind.instruct.row import Row
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.instruct.wordings import Wordings, pick
@@ -23,21 +23,35 @@ def to_text(corpus: Corpus, wordings: Wordings) -> Iterator[Row]:
 
 
 def to_image(corpus: Corpus, wordings: Wordings) -> Iterator[Row]:
-    """One row per image with captions; every image with the same sentence is right."""
-    shown: dict[str, list[str]] = defaultdict(list)
+    """One row per image with captions, for the one that fewest images share; every image with that sentence is right.
+
+    Targets are known by their sentence: a list of all images that a common sentence fits would grow with the square of the data.
+    """
+    shared = Counter(caption for sample in corpus.samples for caption in set(sample.meta.captions))
+    chosen = {sample.id: _rarest(sample, shared) for sample in corpus.samples if sample.meta.captions}
+    fitting: dict[str, set[str]] = {caption: set() for caption in chosen.values()}
     for sample in corpus.samples:
-        for caption in set(sample.meta.captions):
-            shown[caption].append(key_of([sample.image]))
+        for caption in fitting.keys() & set(sample.meta.captions):
+            fitting[caption].add(_key(chosen[sample.id]))
     for sample in corpus.samples:
-        if captions := sample.meta.captions:
-            # another sentence than the one that the image finds, where there is one
-            caption = captions[(captions.index(pick(captions, "captions", sample.id)) + 1) % len(captions)]
+        if sample.id in chosen:
+            caption = chosen[sample.id]
             yield Row(
                 sample.id,
                 pick(wordings.instructions["captions-to-image"], sample.id),
                 (Text(caption),),
                 (sample.image,),
                 pick(wordings.targets["image"], sample.id),
-                true=frozenset(shown[caption]) - {key_of([sample.image])},
+                target_key=_key(caption),
+                true=frozenset(fitting[caption]) - {_key(caption)},
                 group=sample.modality,
             )
+
+
+def _rarest(sample: Seen, shared: Mapping[str, int]) -> str:
+    fewest = min(shared[caption] for caption in sample.meta.captions)
+    return pick([caption for caption in sample.meta.captions if shared[caption] == fewest], "captions-to-image", sample.id)
+
+
+def _key(caption: str) -> str:
+    return f"image of: {caption}"

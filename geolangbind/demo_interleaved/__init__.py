@@ -1,0 +1,1 @@
+"""The interleaved demo on the synthetic planet: its world, controls and report."""

@@ -1,0 +1,43 @@
+"""Box and type, no scene: where the box lies and what kind of thing it holds, told by the truth; not a single pixel is seen.
+
+What this control reaches, position and kind alone give away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from geolangbind.demo_interleaved.mlp import WAVES, Bag, Describe, Described, boxes_of
+from geolangbind.demo_interleaved.parts import Images, PartsModel, View
+from geolangbind.instruct.segments_json import key_of
+from geolangbind.models.interleaved import box_code
+from geolangbind.planet.staged import KINDS
+
+
+def box_and_type(images: Images, kinds: Mapping[str, str], hidden: int = 512, dim: int = 256) -> PartsModel:
+    """The control.
+
+    Args:
+        images: for their sizes only.
+        kinds: kind of the thing by `key_of` of image and box, e.g. `key_of((image, box))`.
+        hidden: width of its layers.
+        dim: of its vectors.
+    """
+    views = Described(_told(images, kinds), 8 * WAVES + len(KINDS), hidden, dim)
+    return PartsModel(views, Bag(hidden, dim), images)
+
+
+def _told(images: Images, kinds: Mapping[str, str]) -> Describe:
+    names = list(KINDS)
+
+    def describe(views: Sequence[View]) -> Tensor:
+        kind = torch.zeros(len(views), len(names))
+        for row, (image, box) in enumerate(views):
+            if box is not None:
+                kind[row, names.index(kinds[key_of((image, box))])] = 1
+        return torch.cat([box_code(boxes_of(views, images), WAVES), kind], dim=1)
+
+    return describe
