@@ -35,6 +35,8 @@ class Question:
         group: the phrase's group.
         phrase: true of the thing.
         others: the further phrases that are true or unclear of it.
+        false_of: the other things that can be asked for and of which the phrase is false.
+        held_of: those of which it is true or unclear.
     """
 
     scene: Scene
@@ -42,6 +44,8 @@ class Question:
     group: str
     phrase: str
     others: frozenset[str]
+    false_of: tuple[SceneObject, ...]
+    held_of: tuple[SceneObject, ...]
 
 
 @lru_cache(maxsize=32)
@@ -90,7 +94,9 @@ def questions(split: Split, task: str, scenes: Sequence[int], per_scene: int, mo
             phrase = left[int(rng.integers(len(left)))]
             used.add((number, phrase))
             asked += 1
-            yield Question(scene, things[number], group, phrase, held - {phrase})
+            rest = [(thing, phrase in said[n][1]) for n, thing in enumerate(things) if n != number]
+            false_of, held_of = (tuple(thing for thing, holds in rest if holds is wanted) for wanted in (False, True))
+            yield Question(scene, things[number], group, phrase, held - {phrase}, false_of, held_of)
 
 
 def region_query(question: Question, modality: str = "rgb") -> tuple[Segment, ...]:
@@ -149,29 +155,18 @@ def _wrong(rng: np.random.Generator, asked: Question, modality: str, candidates:
     return some(rng, [phrase for phrase in phrases_in(modality, asked.group) if phrase not in held], candidates - 1)
 
 
-def _other_boxes(asked: Question) -> tuple[list[SceneObject], list[SceneObject]]:
-    """Return the other things of which the phrase is false, and those of which it is true or unclear."""
-    false: list[SceneObject] = []
-    held: list[SceneObject] = []
-    for thing in asked.scene.objects:
-        if thing is not asked.thing:
-            (held if asked.phrase in said_in(asked.scene, thing, "rgb")[1] else false).append(thing)
-    return false, held
-
-
 def referring_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, phrase] -> [image, box]; the image's other boxes, where the phrase is false of them, are negatives."""
     for number, asked in enumerate(questions(split, "referring", range(split.staged), per_scene)):
         image, rng = image_of(asked.scene), split.rng("referring-wording", number)
-        false, held = _other_boxes(asked)
         yield row(
             "referring",
             f"referring-{number}",
             rng,
             (image, Text(asked.phrase)),
             (image, box_of(asked.thing)),
-            negatives=[(image, box_of(thing)) for thing in some(rng, false, len(false))],
-            true=[key_of((image, box_of(thing))) for thing in held],
+            negatives=[(image, box_of(thing)) for thing in asked.false_of],
+            true=[key_of((image, box_of(thing))) for thing in asked.held_of],
             group=asked.group,
         )
 
@@ -179,15 +174,14 @@ def referring_rows(split: Split, per_scene: int) -> Iterator[Row]:
 def referring_rankings(split: Split, count: int, candidates: int) -> dict[str, list[RankingRow]]:
     """Return queries with the boxes of the same image as candidates, and the same queries with boxes of other images added."""
     found: dict[str, list[RankingRow]] = {"referring_same_image": [], "referring_across_images": []}
-    for number, asked in enumerate(questions(split, "referring", range(split.staged), 2)):
-        if number == count:
-            break
+    # A phrase that is true of every thing of its image asks for none of them.
+    clear = (asked for asked in questions(split, "referring", range(split.staged), 2) if asked.false_of)
+    for number, asked in zip(range(count), clear, strict=False):
         image, rng = image_of(asked.scene), split.rng("referring-candidates", number)
-        right, near = (image, box_of(asked.thing)), [(image, box_of(thing)) for thing in _other_boxes(asked)[0]]
+        right, near = (image, box_of(asked.thing)), [(image, box_of(thing)) for thing in asked.false_of]
         others = [split.scene(int(index)) for index in rng.permutation(split.staged)[:candidates] if index != asked.scene.index]
         far = [(image_of(scene), box_of(scene.objects[int(rng.integers(len(scene.objects)))])) for scene in others if scene.objects]
         for (name, rows), wrong in zip(found.items(), (near, (near + far)[: candidates - 1]), strict=True):
-            if near:  # a phrase that is true of every thing of its image asks nothing
-                query = (image, Text(asked.phrase))
-                rows.append(ranking("referring", f"{name}-{number}", rng, query, [right], wrong, asked.group))
+            query = (image, Text(asked.phrase))
+            rows.append(ranking("referring", f"{name}-{number}", rng, query, [right], wrong, asked.group))
     return found

@@ -78,8 +78,8 @@ def grammar(group: str) -> tuple[str, ...]:
             ranks = ("", "second ")
             return tuple(f"the {rank}{side}ernmost {word}" for rank, side, word in product(ranks, _COMPASS, [*words, "object"]))
         case "size":
-            ranks = ("largest", "second largest", "smallest", "second smallest")
-            return tuple(f"the {rank} {word}" for rank, word in product(ranks, [*words, "object"]))
+            ends = ("largest", "second largest", "smallest", "second smallest")
+            return tuple(f"the {end} {word}" for end, word in product(ends, [*words, "object"]))
         case "landmark":
             sides = tuple(f"a {a} {side} of a {b}" for a, side, b in product(words, _COMPASS, words))
             nearest = tuple(f"the {a} nearest to the {b}" for a, b in product(words, _LINES.values()))
@@ -114,21 +114,26 @@ def _statements(scene: Scene, thing: SceneObject) -> Iterator[tuple[str, str, bo
     yield from (("attribute", phrase, clear) for phrase, clear in _attributes(thing))
     same = [other for other in scene.objects if other.kind == thing.kind]
     for others, word in ((same, WORDS[thing.kind]), (list(scene.objects), "object")):
-        if len(others) < 2:
-            continue
+        several = len(others) > 1  # of a thing that is the only one of its kind such phrases say nothing, yet they are not wrong
         for side, (x, y) in _COMPASS.items():
             along = {id(other): other.center_m[0] * x + other.center_m[1] * y for other in others}
-            yield from (("extreme", f"the {rank}{side}ernmost {word}", clear) for rank, clear in _ranked(along, thing, _CLEAR_M))
+            yield from (
+                ("extreme", f"the {rank}{side}ernmost {word}", clear and several) for rank, clear in _ranked(along, thing, _CLEAR_M)
+            )
         area = {id(other): math.log(other.length_m * other.width_m) for other in others}
         for sign, name in ((1, "largest"), (-1, "smallest")):
             signed = {key: sign * value for key, value in area.items()}
-            yield from (("size", f"the {rank}{name} {word}", clear) for rank, clear in _ranked(signed, thing, math.log(_CLEAR_AREA)))
+            yield from (
+                ("size", f"the {rank}{name} {word}", clear and several) for rank, clear in _ranked(signed, thing, math.log(_CLEAR_AREA))
+            )
     yield from (("landmark", phrase, clear) for phrase, clear in _neighbours(scene, thing))
     line = _LINES.get(scene.spec.layout)
-    if line and len(same) > 1:
+    if line:
         near = {id(other): -abs(line_to(scene, *other.center_m)) for other in same}
         first = [clear for rank, clear in _ranked(near, thing, _CLEAR_M) if not rank]
-        yield from (("landmark", f"the {WORDS[thing.kind]} nearest to the {line}", clear) for clear in first)
+        yield from (("landmark", f"the {WORDS[thing.kind]} nearest to the {line}", clear and len(same) > 1) for clear in first)
+    if line != "road":  # tracks cross other ground too, and who sees one may call it a road
+        yield "landmark", f"the {WORDS[thing.kind]} nearest to the road", False
 
 
 def _attributes(thing: SceneObject) -> Iterator[tuple[str, bool]]:

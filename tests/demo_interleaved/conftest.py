@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from geolangbind.demo_interleaved.world import WorldSettings
 from geolangbind.instruct.rows import StoredImage
 from geolangbind.interleaved.collate import ImageRef
 from geolangbind.interleaved.segments import Image, ImageFacts
@@ -39,3 +40,12 @@ def fake():
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def settings() -> WorldSettings:
+    """Enough scenes for brute force, none of them drawn as pixels."""
+    return WorldSettings(
+        staged=40, sensors=16, changed=24, ordinary=48, held_out=48, held_out_sensors=24, held_out_changed=24, held_out_ordinary=48,
+        queries=20, captions=30,
+    )  # fmt: skip
