@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geolangbind.data.sample import Encoding
+from geolangbind.planet.noise import FOOTPRINT_M
 from geolangbind.planet.scene import generator
 from geolangbind.sensors.units import Unit
 
@@ -80,3 +81,10 @@ def product_of(seed: int, index: int, modality: str) -> Product:
     place = list(PRODUCTS).index(modality)
     draw = generator(seed, index, "product").random(len(PRODUCTS))[place]
     return products[min(int(np.searchsorted(share, draw)), len(products) - 1)]
+
+
+def pixel_box(box_m: tuple[float, float, float, float], product: Product) -> tuple[float, float, float, float]:
+    """Return a box in metres from the scene's north-west corner as x0, y0, x1, y1 in pixels of a chip of `product`, cut at its edge."""
+    start = (FOOTPRINT_M - product.pixels * product.gsd_m) / 2
+    x0, y0, x1, y1 = (round(min(max((metre - start) / product.gsd_m, 0.0), product.pixels), 2) for metre in box_m)
+    return x0, y0, x1, y1

@@ -87,6 +87,17 @@ def grammar(group: str) -> tuple[str, ...]:
     raise KeyError(group)
 
 
+def look(thing: SceneObject) -> str:
+    """Return kind and, where it has one, colour of a thing: "red warehouse"."""
+    return f"{thing.colour} {WORDS[thing.kind]}" if thing.kind in COLOURS else WORDS[thing.kind]
+
+
+def describe(thing: SceneObject) -> str:
+    """Return what a thing is by itself, its shape only where that is clear."""
+    clear = [phrase for phrase, clear in _attributes(thing) if clear]
+    return clear[0] if clear else f"a {thing.size} {look(thing)}"
+
+
 def say(scene: Scene, thing: SceneObject) -> Said:
     """Return what is true and what is unclear of `thing`, one of the scene's objects."""
     found: dict[str, list[str]] = {group: [] for group in GROUPS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from geolangbind.data.index import Index, ShardRecord
-from geolangbind.data.sample import Sample, SampleMeta
+from geolangbind.data.sample import Box, Sample, SampleMeta
 from geolangbind.data.write import write_index, write_shard
 from geolangbind.errors import SettingsError
 from geolangbind.planet.groups import CLASSES, MODALITIES, PLANET_VERSION
 from geolangbind.planet.language import captions, class_phrases
 from geolangbind.planet.noise import Map
-from geolangbind.planet.products import PRODUCTS, Product, product_of
+from geolangbind.planet.products import PRODUCTS, Product, pixel_box, product_of
+from geolangbind.planet.regions import describe
 from geolangbind.planet.render import render, render_mask
 from geolangbind.planet.scene import Scene, draw_scene
 from geolangbind.sensors import get_sensor
@@ -44,6 +45,7 @@ class _Task:
     stop: int
     modalities: tuple[str, ...]
     products: tuple[Product, ...] = ()
+    draw: Callable[[int, int], Scene] = draw_scene
 
 
 def quantise(image: Map, product: Product) -> NDArray[Any]:
@@ -70,6 +72,8 @@ def sample_of(scene: Scene, product: Product) -> Sample:
         bbox_wgs84=scene.bbox_wgs84(),
         datetime=scene.date.isoformat(),
         labels={"scene_class": scene.scene_class, "season": scene.season, "scene_index": scene.index},
+        # The scenes whose things are put onto the ground show each of them; elsewhere some sensors hide some.
+        boxes=tuple(Box(pixel_box(thing.box_m, product), describe(thing)) for thing in scene.objects) if scene.staged else (),
         source=SOURCE,
         licence=LICENCE,
     )
@@ -92,7 +96,7 @@ def _write_range(task: _Task) -> list[ShardRecord]:
     # One thread, in one process as in many: processes of several threads wait for one another, and sums would round differently.
     with threadpool_limits(1):
         for index in range(task.start, task.stop):
-            scene = draw_scene(task.seed, index)
+            scene = task.draw(task.seed, index)
             drawn = task.products or [product_of(task.seed, index, modality) for modality in task.modalities]
             for product in drawn:
                 found.setdefault(product.name, []).append(sample_of(scene, product))
@@ -109,6 +113,7 @@ def write_planet(
     split: str = "train",
     progress: bool = True,
     products: Sequence[Product] = (),
+    draw: Callable[[int, int], Scene] = draw_scene,
 ) -> Index:
     """Write `count` scenes in every modality as shards with an index.
 
@@ -122,6 +127,7 @@ def write_planet(
         split: "train", "validation" or "test"; splits share no scene.
         progress: show a progress bar.
         products: draw every scene in each of these, in place of one product per modality.
+        draw: makes a scene of a seed and an index, by default an ordinary one; a function of a module, so that processes can share it.
 
     Returns:
         The index. The same arguments give the same samples, whatever the number of workers.
@@ -134,7 +140,7 @@ def write_planet(
     out = Path(out)
     scene_seed = len(SPLITS) * seed + SPLITS[split]
     tasks = [
-        _Task(out, number, scene_seed, start, min(start + samples_per_shard, count), tuple(modalities), tuple(products))
+        _Task(out, number, scene_seed, start, min(start + samples_per_shard, count), tuple(modalities), tuple(products), draw)
         for number, start in enumerate(range(0, count, samples_per_shard))
     ]
     columns = (TextColumn("drawing the planet"), BarColumn(), MofNCompleteColumn(), TextColumn("scenes"), TimeRemainingColumn())
@@ -151,6 +157,7 @@ def write_planet(
         "seed": seed,
         "split": split,
         "count": count,
+        "scenes": draw.__name__.removeprefix("draw_"),
         "classes": {"scene_class": {name: list(class_phrases(name)) for name in CLASSES}},
     }
     return write_index(out, sorted(records, key=lambda record: record.file), provenance)

@@ -1,0 +1,139 @@
+"""The demo's data, all of it synthetic: per split shards of staged and ordinary scenes, rows to train on and rows to rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geolangbind.data.index import INDEX_NAME
+from geolangbind.demo_interleaved import places, regions
+from geolangbind.demo_interleaved.split import ORDINARY_SEED, Split
+from geolangbind.errors import SettingsError
+from geolangbind.instruct.row import AnyRow, RankingRow, Row
+from geolangbind.instruct.rows import PAIRS_NAME, Pairs, write_pairs
+from geolangbind.planet.groups import PLANET_VERSION
+from geolangbind.planet.staged import draw_staged
+from geolangbind.planet.write import SOURCE, write_planet
+
+_WORTH_PROCESSES = 400  # fewer scenes are drawn before a second process has started
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """Sizes of the world.
+
+    Attributes:
+        seed: planet seed; another than the tower was trained on.
+        staged: staged scenes to train on, in RGB.
+        sensors: how many of them also in SAR, DEM and HSI.
+        changed: how many of them also at a later date.
+        ordinary: ordinary scenes to train on, in RGB.
+        held_out: staged scenes of validation and of test each.
+        held_out_sensors: how many of them also in SAR, DEM and HSI.
+        held_out_changed: how many of them also at a later date.
+        held_out_ordinary: ordinary scenes of validation and of test each.
+        regions_per_scene: region rows of a scene, and referring rows.
+        queries: queries of a ranking, at most.
+        phrases: candidates of a region ranking, at most.
+        boxes: candidates of the referring ranking across images, at most.
+        places: candidates of a place ranking.
+        captions: candidates of the caption ranking, at most.
+        changes: candidates of the change ranking.
+    """
+
+    seed: int = 40
+    staged: int = 6000
+    sensors: int = 1500
+    changed: int = 2000
+    ordinary: int = 2400
+    held_out: int = 1000
+    held_out_sensors: int = 300
+    held_out_changed: int = 500
+    held_out_ordinary: int = 600
+    regions_per_scene: int = 4
+    queries: int = 500
+    phrases: int = 100
+    boxes: int = 50
+    places: int = 50
+    captions: int = 400
+    changes: int = 100
+
+    def __post_init__(self) -> None:
+        for part, whole in (
+            ("sensors", "staged"),
+            ("changed", "staged"),
+            ("held_out_sensors", "held_out"),
+            ("held_out_changed", "held_out"),
+        ):
+            if getattr(self, part) > getattr(self, whole):
+                raise SettingsError(f"{part} is {getattr(self, part)}, more than the {getattr(self, whole)} scenes of {whole}")
+
+    def split(self, name: str) -> Split:
+        """Return the scenes of train, validation or test."""
+        if name == "train":
+            return Split(name, self.seed, self.staged, self.sensors, self.changed, self.ordinary)
+        return Split(name, self.seed, self.held_out, self.held_out_sensors, self.held_out_changed, self.held_out_ordinary)
+
+
+def write_world(out: Path | str, settings: WorldSettings, workers: int = 2, progress: bool = True) -> dict[str, Pairs]:
+    """Write what is missing of the world below `out` and return the pairs folders of train, validation and test.
+
+    `out/<split>/<shards>` are the images (`staged`, `sensors`, `ordinary`), `out/<split>/pairs` the rows: to train on, or to rank.
+    """
+    found = {}
+    for name in ("train", "validation", "test"):
+        split, folder = settings.split(name), Path(out) / name
+        images = _write_images(folder, split, workers, progress)
+        pairs = folder / "pairs"
+        if not (pairs / PAIRS_NAME).is_file():
+            sources: dict[str, Iterable[AnyRow]] = dict(rows(split, settings) if name == "train" else rankings(split, settings))
+            about: dict[str, Any] = {"generator": SOURCE, "synthetic": True, "planet_version": PLANET_VERSION}
+            about |= {"seed": settings.seed, "split": name}
+            write_pairs(pairs, images, {source: (made, about) for source, made in sources.items()})
+        found[name] = Pairs.open(pairs)
+    return found
+
+
+def _write_images(folder: Path, split: Split, workers: int, progress: bool) -> dict[str, Path]:
+    """Write what is missing of a split's shards; return their folders by name."""
+    wanted: dict[str, tuple[int, dict[str, Any]]] = {
+        "staged": (split.staged, {"seed": split.seed, "modalities": ("rgb",), "draw": draw_staged}),
+        "sensors": (split.sensors, {"seed": split.seed, "modalities": regions.SENSORS, "draw": draw_staged}),
+        "ordinary": (split.ordinary, {"seed": split.seed + ORDINARY_SEED, "modalities": ("rgb",)}),
+    }
+    folders = {}
+    for name, (count, options) in wanted.items():
+        if count and not (folder / name / INDEX_NAME).is_file():
+            processes = workers if count >= _WORTH_PROCESSES else 1
+            size = max(12, min(480, -(-count // 12)))
+            write_planet(folder / name, count, workers=processes, samples_per_shard=size, split=split.name, progress=progress, **options)
+        if count:
+            folders[name] = folder / name
+    return folders
+
+
+def rows(split: Split, settings: WorldSettings) -> dict[str, Iterator[Row]]:
+    """Return the rows to train on, by source."""
+    per_scene = settings.regions_per_scene
+    found: dict[str, Iterator[Row]] = {
+        "region": regions.region_rows(split, per_scene),
+        "referring": regions.referring_rows(split, per_scene),
+        "place": places.place_rows(split),
+        "place_to_image": places.place_to_image_rows(split, 4),
+    }
+    if split.sensors:
+        found["sensors"] = regions.sensor_rows(split, per_scene)
+    return found
+
+
+def rankings(split: Split, settings: WorldSettings) -> dict[str, list[RankingRow]]:
+    """Return the rows to rank, by source."""
+    queries = settings.queries
+    return {
+        **regions.region_rankings(split, queries, settings.phrases),
+        **regions.referring_rankings(split, queries, settings.boxes),
+        **places.place_rankings(split, queries, settings.places),
+        **(regions.sensor_rankings(split, queries, settings.phrases) if split.sensors else {}),
+    }
