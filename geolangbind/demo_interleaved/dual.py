@@ -31,19 +31,19 @@ CONTEXT = 40
 class Views(nn.Module):
     """Images and square cut-outs, all at the image's own size, through the vision tower."""
 
-    def __init__(self, tower: VisionEncoder, images: Images) -> None:
+    def __init__(self, tower: VisionEncoder) -> None:
         super().__init__()
-        self.tower, self.images = tower, images
+        self.tower = tower
 
-    def forward(self, views: Sequence[View]) -> Tensor:
+    def forward(self, views: Sequence[View], images: Images) -> Tensor:
         """Vectors (n, D), not normalised."""
-        refs = self.images.refs([image for image, _ in views])
+        refs = images.refs([image for image, _ in views])
         groups: dict[Hashable, list[int]] = {}
         for number, (image, _) in enumerate(views):
             groups.setdefault(refs[key_of_image(image)].group, []).append(number)
         found = []
         for numbers in groups.values():
-            shown = [_cut(refs[key_of_image(views[number][0])], views[number], self.images) for number in numbers]
+            shown = [_cut(refs[key_of_image(views[number][0])], views[number], images) for number in numbers]
             pixels, valid = (torch.stack(part) for part in zip(*shown, strict=True))
             channels = refs[key_of_image(views[numbers[0]][0])].channels
             found.append(self.tower(pixels, channels=channels, valid=None if bool(valid.all()) else valid).embedding)
@@ -64,12 +64,11 @@ class Words(nn.Module):
         return found
 
 
-def dual_encoder(model: GeoLangBind, images: Images) -> PartsModel:
+def dual_encoder(model: GeoLangBind) -> PartsModel:
     """A dual encoder that starts from a model's two towers, which are copied.
 
     Args:
         model: for example planet-tiny.
-        images: of the rows, with pixels normalised as the model was trained.
 
     Raises:
         CheckpointError: the model has no tokenizer.
@@ -85,13 +84,25 @@ def dual_encoder(model: GeoLangBind, images: Images) -> PartsModel:
     weights["positional_embedding"] = torch.cat([places[:-1], places[-2:-1].expand(CONTEXT - len(places), -1), places[-1:]])
     text.load_state_dict(weights)
     core = type(model.tokenizer.core).from_str(model.tokenizer.core.to_str())
-    return PartsModel(Views(vision, images), Words(text, TextTokenizer("dual", core, CONTEXT, pad_id=model.tokenizer.pad_id)), images)
+    return PartsModel(Views(vision), Words(text, TextTokenizer("dual", core, CONTEXT, pad_id=model.tokenizer.pad_id)))
 
 
-def train_dual(model: PartsModel, draw: Draw, flops: float, learning_rate: float = 1e-3, *, progress: bool = True) -> int:
-    """Train with `flops` operations, whatever the machine and its load; returns the steps."""
-    steps = math.ceil(flops / step_flops(model, draw, FORMS))
-    fit(model, draw, Recipe(steps, learning_rate, forms=FORMS), "dual encoder", progress=progress)
+def train_dual(model: PartsModel, images: Images, draw: Draw, flops: float, learning_rate: float = 1e-3, *, progress: bool = True) -> int:
+    """Train with `flops` operations, whatever the machine and its load.
+
+    Args:
+        model: from `dual_encoder`; trained in place.
+        images: of the rows, with pixels normalised as the model was trained.
+        draw: the rows.
+        flops: operations of the whole training, forward and backward.
+        learning_rate: the highest.
+        progress: show a bar.
+
+    Returns:
+        The steps that these operations paid for.
+    """
+    steps = math.ceil(flops / step_flops(model, images, draw, FORMS))
+    fit(model, images, draw, Recipe(steps, learning_rate, forms=FORMS), "dual encoder", progress=progress)
     return steps
 
 

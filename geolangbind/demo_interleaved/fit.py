@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from geolangbind.demo_interleaved.parts import Form, PartsModel
+from geolangbind.demo_interleaved.parts import Form, Images, PartsModel
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.reading import number_of
 from geolangbind.instruct.rows import Pairs, Row
@@ -55,7 +55,7 @@ def drawer(pairs: Pairs, weights: Mapping[str, float], batch_size: int, seed: in
     return draw
 
 
-def fit(model: PartsModel, draw: Draw, recipe: Recipe, label: str, *, progress: bool = True) -> float:
+def fit(model: PartsModel, images: Images, draw: Draw, recipe: Recipe, label: str, *, progress: bool = True) -> float:
     """Train `model` in place; returns the mean loss of the last tenth of the steps."""
     log_scale = nn.Parameter(torch.tensor(-math.log(recipe.temperature)))
     parameters = [*model.parameters(), log_scale]
@@ -66,7 +66,7 @@ def fit(model: PartsModel, draw: Draw, recipe: Recipe, label: str, *, progress: 
     model.train()
     losses: list[float] = []
     for step in track(range(recipe.steps), label, disable=not progress):
-        loss = contrast(model, draw(step), log_scale.exp(), recipe.forms[step % len(recipe.forms)])
+        loss = contrast(model, images, draw(step), log_scale.exp(), recipe.forms[step % len(recipe.forms)])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -80,7 +80,7 @@ def fit(model: PartsModel, draw: Draw, recipe: Recipe, label: str, *, progress: 
     return sum(tail) / len(tail)
 
 
-def contrast(model: PartsModel, rows: Sequence[Row], scale: Tensor, form: Form) -> Tensor:
+def contrast(model: PartsModel, images: Images, rows: Sequence[Row], scale: Tensor, form: Form) -> Tensor:
     """Loss of a batch in both directions; what is known to be right is never taken for wrong, and hard negatives are columns."""
     width = max(len(row.negatives) for row in rows)
     columns = [[row.query for row in rows], [row.target for row in rows]]
@@ -91,7 +91,7 @@ def contrast(model: PartsModel, rows: Sequence[Row], scale: Tensor, form: Form) 
         distinct.update(zip(names, column, strict=True))
     place = {key: number for number, key in enumerate(distinct)}
     numbers = torch.tensor([[place[key] for key in names] for names in keys])
-    query, target, *others = model(list(distinct.values()), form)[numbers].unbind(0)
+    query, target, *others = model(list(distinct.values()), images, form)[numbers].unbind(0)
     negatives = None
     if others:
         present = torch.tensor([[n < len(row.negatives) for n in range(width)] for row in rows])
@@ -100,11 +100,11 @@ def contrast(model: PartsModel, rows: Sequence[Row], scale: Tensor, form: Form) 
     return truthful_nce(query, target, scale, _truth(rows, keys[1]), negatives, both_directions=True)
 
 
-def step_flops(model: PartsModel, draw: Draw, forms: Sequence[Form], probes: int = 8) -> float:
+def step_flops(model: PartsModel, images: Images, draw: Draw, forms: Sequence[Form], probes: int = 8) -> float:
     """Floating-point operations of a training step: mean over the first `probes` steps, forward and backward, nothing is updated."""
     model.train()
     scale = torch.ones(())
-    total = sum(flops_of(partial(contrast, model, draw(step), scale, forms[step % len(forms)])) for step in range(probes))
+    total = sum(flops_of(partial(contrast, model, images, draw(step), scale, forms[step % len(forms)])) for step in range(probes))
     model.zero_grad()
     return total / probes
 
