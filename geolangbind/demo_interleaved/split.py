@@ -23,6 +23,9 @@ from geolangbind.planet.write import SPLITS
 ORDINARY_SEED = 500
 """Added to the planet seed for ordinary scenes: a staged and an ordinary scene of one number would share their random draws."""
 
+LATER = "later"
+"""Folder of the shards that show changed scenes at their later date, under the keys of the earlier ones."""
+
 Segments = tuple[Segment, ...]
 _T = TypeVar("_T")
 

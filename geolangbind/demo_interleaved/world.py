@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from geolangbind.data.index import INDEX_NAME
-from geolangbind.demo_interleaved import places, regions
-from geolangbind.demo_interleaved.split import ORDINARY_SEED, Split
+from geolangbind.demo_interleaved import places, regions, scenes, two_images
+from geolangbind.demo_interleaved.split import LATER, ORDINARY_SEED, Split
 from geolangbind.errors import SettingsError
 from geolangbind.instruct.row import AnyRow, RankingRow, Row
 from geolangbind.instruct.rows import PAIRS_NAME, Pairs, write_pairs
+from geolangbind.planet.changes import draw_later
 from geolangbind.planet.groups import PLANET_VERSION
 from geolangbind.planet.staged import draw_staged
 from geolangbind.planet.write import SOURCE, write_planet
 
 _WORTH_PROCESSES = 400  # fewer scenes are drawn before a second process has started
+_PLACE_TO_IMAGE_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class WorldSettings:
 def write_world(out: Path | str, settings: WorldSettings, workers: int = 2, progress: bool = True) -> dict[str, Pairs]:
     """Write what is missing of the world below `out` and return the pairs folders of train, validation and test.
 
-    `out/<split>/<shards>` are the images (`staged`, `sensors`, `ordinary`), `out/<split>/pairs` the rows: to train on, or to rank.
+    `out/<split>/<shards>` are the images (`staged`, `sensors`, `later`, `ordinary`), `out/<split>/pairs` the rows: to train on, or to rank.
     """
     found = {}
     for name in ("train", "validation", "test"):
@@ -101,6 +103,7 @@ def _write_images(folder: Path, split: Split, workers: int, progress: bool) -> d
     wanted: dict[str, tuple[int, dict[str, Any]]] = {
         "staged": (split.staged, {"seed": split.seed, "modalities": ("rgb",), "draw": draw_staged}),
         "sensors": (split.sensors, {"seed": split.seed, "modalities": regions.SENSORS, "draw": draw_staged}),
+        LATER: (split.changed, {"seed": split.seed, "modalities": ("rgb",), "draw": draw_later}),
         "ordinary": (split.ordinary, {"seed": split.seed + ORDINARY_SEED, "modalities": ("rgb",)}),
     }
     folders = {}
@@ -115,25 +118,32 @@ def _write_images(folder: Path, split: Split, workers: int, progress: bool) -> d
 
 
 def rows(split: Split, settings: WorldSettings) -> dict[str, Iterator[Row]]:
-    """Return the rows to train on, by source."""
+    """Return the rows to train on, by source; sources without scenes are left out."""
     per_scene = settings.regions_per_scene
-    found: dict[str, Iterator[Row]] = {
-        "region": regions.region_rows(split, per_scene),
-        "referring": regions.referring_rows(split, per_scene),
-        "place": places.place_rows(split),
-        "place_to_image": places.place_to_image_rows(split, 4),
+    found: dict[str, tuple[int, Iterator[Row]]] = {
+        "region": (split.staged, regions.region_rows(split, per_scene)),
+        "referring": (split.staged, regions.referring_rows(split, per_scene)),
+        "place": (split.staged, places.place_rows(split)),
+        "place_to_image": (split.staged, places.place_to_image_rows(split, _PLACE_TO_IMAGE_EVERY)),
+        "scene_class": (split.ordinary, scenes.class_rows(split)),
+        "caption": (split.ordinary, scenes.caption_rows(split)),
+        "sensors": (split.sensors, regions.sensor_rows(split, per_scene)),
+        "two_sensors": (split.sensors, two_images.two_sensor_rows(split)),
+        "change": (split.changed, two_images.change_rows(split)),
     }
-    if split.sensors:
-        found["sensors"] = regions.sensor_rows(split, per_scene)
-    return found
+    return {name: made for name, (count, made) in found.items() if count}
 
 
 def rankings(split: Split, settings: WorldSettings) -> dict[str, list[RankingRow]]:
-    """Return the rows to rank, by source."""
+    """Return the rows to rank, by source; sources without scenes are left out."""
     queries = settings.queries
     return {
         **regions.region_rankings(split, queries, settings.phrases),
         **regions.referring_rankings(split, queries, settings.boxes),
         **places.place_rankings(split, queries, settings.places),
-        **(regions.sensor_rankings(split, queries, settings.phrases) if split.sensors else {}),
+        **scenes.class_rankings(split, queries),
+        **scenes.caption_rankings(split, queries, settings.captions),
+        **regions.sensor_rankings(split, queries, settings.phrases),
+        **two_images.two_sensor_rankings(split, queries),
+        **two_images.change_rankings(split, queries, settings.changes),
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from geolangbind.planet.objects import SceneObject
 from geolangbind.planet.scene import Scene
 
 LANGUAGE_VERSION = "1"
@@ -146,8 +149,7 @@ def _climate(scene: Scene) -> str:
     return "tropical" if scene.place.warmth > 0.85 else "humid" if scene.place.moisture > 0.7 else "temperate"
 
 
-def slots(scene: Scene, modality: str) -> dict[str, str]:
-    """Return what the record says for each slot that it can fill, all but `phrase` and `modality`."""
+def _scene_slots(scene: Scene) -> dict[str, str]:
     found = {
         "season": scene.season,
         "year": str(scene.date.year),
@@ -156,27 +158,65 @@ def slots(scene: Scene, modality: str) -> dict[str, str]:
         "latitude": f"{abs(round(scene.place.lat))} {'north' if scene.place.lat >= 0 else 'south'}",
     }
     where = _where(scene)
-    if where is not None:
-        found["where"] = where
+    return found if where is None else found | {"where": where}
+
+
+def _count_slots(scene: Scene, kind: str) -> dict[str, str]:
+    count = sum(thing.kind == kind for thing in scene.objects)
+    one, many = _OBJECT_WORDS[kind]
+    return {"things": f"{_NUMBERS[count] if count < len(_NUMBERS) else 'many'} {one if count == 1 else many}"}
+
+
+def _thing_slots(thing: SceneObject, modality: str) -> dict[str, str]:
+    x, y = thing.center_m
+    found = {"kind": _OBJECT_WORDS[thing.kind][0], "corner": f"{'north' if y < 320 else 'south'}-{'west' if x < 320 else 'east'}"}
+    if modality not in _COLOURLESS and thing.kind in ("warehouse", "ship", "farm", "block", "tank"):
+        found |= {"colour": thing.colour, "size": thing.size}
+    return found
+
+
+def slots(scene: Scene, modality: str) -> dict[str, str]:
+    """Return what the record says for each slot that it can fill, all but `phrase` and `modality`."""
+    found = _scene_slots(scene)
     # The surface model is drawn with buildings and trees of some classes only, and no ponds or parked aircraft: name no things there.
     if not scene.objects or modality == "dem":
         return found
     kinds = sorted({thing.kind for thing in scene.objects})
     kind = kinds[scene.index % len(kinds)]
-    count = sum(thing.kind == kind for thing in scene.objects)
-    one, many = _OBJECT_WORDS[kind]
-    found["things"] = f"{_NUMBERS[count] if count < len(_NUMBERS) else 'many'} {one if count == 1 else many}"
-    if count == 1:
-        thing = next(thing for thing in scene.objects if thing.kind == kind)
-        x, y = thing.center_m
-        found["kind"] = one
-        found["corner"] = f"{'north' if y < 320 else 'south'}-{'west' if x < 320 else 'east'}"
-        if modality not in _COLOURLESS and kind in ("warehouse", "ship", "farm", "block", "tank"):
-            found["colour"], found["size"] = thing.colour, thing.size
-    return found
+    found |= _count_slots(scene, kind)
+    same = [thing for thing in scene.objects if thing.kind == kind]
+    return found | _thing_slots(same[0], modality) if len(same) == 1 else found
+
+
+def all_slots(scene: Scene, modality: str) -> Iterator[dict[str, str]]:
+    """Yield every way in which the record fills the slots: what is said of the scene with, in turn, each kind's number and each thing."""
+    base = _scene_slots(scene)
+    yield base
+    for kind in sorted({thing.kind for thing in scene.objects}):
+        yield base | _count_slots(scene, kind)
+    for thing in scene.objects:
+        yield base | _thing_slots(thing, modality)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and what it says beside the class.
+
+    Attributes:
+        text: the sentence.
+        says: its slots, all but `phrase` and `modality`, as the scene fills them.
+    """
+
+    text: str
+    says: Mapping[str, str]
 
 
 def captions(scene: Scene, modality: str, count: int) -> list[str]:
+    """Return the texts of `sentences`."""
+    return [sentence.text for sentence in sentences(scene, modality, count)]
+
+
+def sentences(scene: Scene, modality: str, count: int) -> list[Sentence]:
     """Return `count` different sentences about `scene` as `modality` shows it: a function of the record.
 
     Args:
@@ -186,24 +226,24 @@ def captions(scene: Scene, modality: str, count: int) -> list[str]:
     """
     rng = scene.rng("text")
     filled = slots(scene, modality)
-    usable = [pattern for pattern in PATTERNS if all(name in filled for name in _names(pattern) - {"phrase", "modality"})]
+    usable = [pattern for pattern in PATTERNS if said_by(pattern) <= filled.keys()]
     # The first sixteen patterns say the class and nothing else; they get half the weight, so that the class is learnt first.
-    weight = np.array([2.0 if not (_names(pattern) - {"phrase", "modality"}) else 1.0 for pattern in usable])
+    weight = np.array([1.0 if said_by(pattern) else 2.0 for pattern in usable])
     order = rng.permutation(len(MODALITY_PHRASES[modality]) * 8)
     chosen = rng.choice(len(usable), min(count, len(usable)), replace=False, p=weight / weight.sum())
     phrases, pictures = _PHRASES[scene.scene_class], MODALITY_PHRASES[modality]
-    return [
-        _articles(
-            usable[pick].format(
-                phrase=phrases[int(order[i]) % len(phrases)], modality=pictures[int(order[-i - 1]) % len(pictures)], **filled
-            )
-        )
-        for i, pick in enumerate(int(pick) for pick in chosen)
-    ]
+    found = []
+    for i, pattern in enumerate(usable[int(pick)] for pick in chosen):
+        class_words = {"phrase": phrases[int(order[i]) % len(phrases)], "modality": pictures[int(order[-i - 1]) % len(pictures)]}
+        says = {name: filled[name] for name in sorted(said_by(pattern))}
+        found.append(Sentence(_articles(pattern.format(**class_words, **says)), says))
+    return found
 
 
-def _names(pattern: str) -> set[str]:
-    return {part.split("}")[0] for part in pattern.split("{")[1:]}
+@cache
+def said_by(pattern: str) -> frozenset[str]:
+    """Return the slots of a pattern, all but `phrase` and `modality`."""
+    return frozenset(part.split("}")[0] for part in pattern.split("{")[1:]) - {"phrase", "modality"}
 
 
 def _articles(sentence: str) -> str:

@@ -29,6 +29,8 @@ _STREAMS = {
     "stage": 12,
     "change": 13,
 }
+_PER_VISIT = ("sar", "ir", "rgb", "msi", "hsi", "dem")
+"""Streams of noise and air, drawn anew whenever a place is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Scene:
         axis: main line of the scene.
         objects: things with box, kind, colour and size, in drawing order.
         staged: the things were put onto whatever ground is there (see `staged.py`) and are painted over it.
+        visit: 0, or how many times the place was looked at before; ground and materials stay, noise and air change.
     """
 
     seed: int
@@ -124,6 +127,7 @@ class Scene:
     axis: Axis
     objects: tuple[SceneObject, ...]
     staged: bool = False
+    visit: int = 0
 
     @property
     def spec(self) -> ClassSpec:
@@ -132,7 +136,8 @@ class Scene:
 
     def rng(self, stream: str) -> np.random.Generator:
         """Return a fresh generator for one purpose, always the same one for the same record and purpose."""
-        return generator(self.seed, self.index, stream)
+        visit = self.visit if stream in _PER_VISIT else 0
+        return generator(self.seed + (visit << 40), self.index, stream)
 
     def bbox_wgs84(self) -> tuple[float, float, float, float]:
         """Return west, south, east, north of the footprint in degrees."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,15 +48,16 @@ def draw_staged(seed: int, index: int) -> Scene:
     things: list[SceneObject] = []
     wanted = int(rng.integers(_FEWEST, _MOST + 1))
     for _attempt in range(40):
-        thing = _draw_thing(rng, scene)
-        if _fits(thing, scene, things):
+        thing = draw_thing(rng, scene)
+        if fits(thing, scene, things):
             things.append(thing)
         if len(things) == wanted:
             break
     return replace(scene, objects=tuple(things), staged=True)
 
 
-def _draw_thing(rng: np.random.Generator, scene: Scene) -> SceneObject:
+def draw_thing(rng: np.random.Generator, scene: Scene) -> SceneObject:
+    """Draw a thing somewhere in the scene, its kind and colour as they are met at the place."""
     kinds = list(KINDS)
     kind = kinds[int(rng.choice(len(kinds), p=_shares(scene.place, kinds)))]
     shortest, longest, thin, thick, is_round, low, high = KINDS[kind]
@@ -82,7 +84,8 @@ def _shares(place: Place, names: list[str]) -> np.ndarray:
     return np.asarray(likely / likely.sum())
 
 
-def _fits(thing: SceneObject, scene: Scene, others: list[SceneObject]) -> bool:
+def fits(thing: SceneObject, scene: Scene, others: Sequence[SceneObject]) -> bool:
+    """Return whether a thing stands clear of the others and of the scene's road or river."""
     x0, y0, x1, y1 = thing.box_m
     for other in others:
         a0, b0, a1, b1 = other.box_m
