@@ -16,7 +16,6 @@ from geolangbind.demo_interleaved.parts import Form, Images, PartsModel
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.reading import number_of
 from geolangbind.instruct.rows import Pairs, Row
-from geolangbind.instruct.segments_json import Sequence as Segments
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.losses import HardNegatives, Truth, truthful_nce
 
@@ -47,10 +46,14 @@ def drawer(pairs: Pairs, weights: Mapping[str, float], batch_size: int, seed: in
     """Rows of one source per step, sources by `weights`: the order of the interleaved encoder's blocks, with one block a step."""
     sources = [pairs.sources[name] for name in weights]
     order = BlockOrder([len(source) for source in sources], list(weights.values()), batch_size, batch_size, seed)
+    kept: dict[tuple[str, int], Row] = {}  # reading a line takes longer than an MLP's step has to spare
 
     def draw(step: int) -> Sequence[Row]:
         (taken,) = order.batch(step)
-        return pairs.read(sources[taken.source].name, taken.rows)
+        name = sources[taken.source].name
+        if new := [number for number in taken.rows.tolist() if (name, number) not in kept]:
+            kept.update(((name, number), row) for number, row in zip(new, pairs.read(name, new), strict=True))
+        return [kept[name, number] for number in taken.rows.tolist()]
 
     return draw
 
@@ -85,19 +88,14 @@ def contrast(model: PartsModel, images: Images, rows: Sequence[Row], scale: Tens
     width = max(len(row.negatives) for row in rows)
     columns = [[row.query for row in rows], [row.target for row in rows]]
     columns += [[row.negatives[n] if n < len(row.negatives) else row.target for row in rows] for n in range(width)]
-    distinct: dict[str, Segments] = {}
-    keys = [[key_of(sequence) for sequence in column] for column in columns]
-    for names, column in zip(keys, columns, strict=True):
-        distinct.update(zip(names, column, strict=True))
-    place = {key: number for number, key in enumerate(distinct)}
-    numbers = torch.tensor([[place[key] for key in names] for names in keys])
-    query, target, *others = model(list(distinct.values()), images, form)[numbers].unbind(0)
+    vectors = model([sequence for column in columns for sequence in column], images, form)
+    query, target, *others = vectors.unflatten(0, (len(columns), len(rows))).unbind(0)
     negatives = None
     if others:
         present = torch.tensor([[n < len(row.negatives) for n in range(width)] for row in rows])
-        stood = torch.tensor([[number_of(key) for key in names] for names in keys[2:]]).T
-        negatives = HardNegatives(torch.stack(others, dim=1), stood, present)
-    return truthful_nce(query, target, scale, _truth(rows, keys[1]), negatives, both_directions=True)
+        keys = torch.tensor([[number_of(key_of(sequence)) for sequence in column] for column in columns[2:]]).T
+        negatives = HardNegatives(torch.stack(others, dim=1), keys, present)
+    return truthful_nce(query, target, scale, _truth(rows), negatives, both_directions=True)
 
 
 def step_flops(model: PartsModel, images: Images, draw: Draw, forms: Sequence[Form], probes: int = 8) -> float:
@@ -116,8 +114,8 @@ def flops_of(loss: Callable[[], Tensor]) -> int:
     return int(counter.get_total_flops())
 
 
-def _truth(rows: Sequence[Row], own: Sequence[str]) -> Truth:
-    right = [sorted({*map(number_of, row.true), number_of(key), number_of(row.target_key)}) for row, key in zip(rows, own, strict=True)]
+def _truth(rows: Sequence[Row]) -> Truth:
+    right = [sorted(map(number_of, {*row.true, row.target_key, key_of(row.target)})) for row in rows]
     width = max(map(len, right))
     keys = torch.tensor([number_of(row.target_key) for row in rows])
     return Truth(keys, torch.tensor([found + found[:1] * (width - len(found)) for found in right]), torch.zeros_like(keys))

@@ -7,7 +7,7 @@ from typing import Literal
 
 OURS = "interleaved"
 CUT = "dual encoder, crop"
-TOLD = "dual encoder, whole image + box in words"
+TOLD = "dual encoder, box in words"
 DUAL = "dual encoder"
 MLP = "MLP over region features"
 BOX_TYPE = "box + type, no scene"
@@ -123,7 +123,8 @@ def _mixes() -> list[Line]:
             Line(title, OURS, own),
             Line(f"{title}: the same asked of RGB", OURS, (f"sensors_{sensor}_asked_of_rgb",), Goal("within", 0.1, own)),
         ]
-    pair, above = ("two_sensors",), Goal("ahead", 0.0, ("two_sensors",))
-    found.append(Line("two sensors of one place", OURS, pair))
-    found += [Line(f"two sensors: {alone} alone", OURS, (f"two_sensors_{alone.lower()}_alone",), above) for alone in ("RGB", "DEM")]
+    both = ("two_sensors_both",)
+    found.append(Line("two sensors of one place", OURS, both))
+    for alone in ("rgb", "dem"):
+        found.append(Line(f"two sensors: {alone.upper()} alone", OURS, (f"two_sensors_{alone}_alone",), Goal("ahead", 0.0, both)))
     return [*found, Line("two dates -> change", OURS, ("change",), Goal("chance", 5))]

@@ -20,7 +20,7 @@ from geolangbind.tokenizer import words_of
 WAVES = 6
 """Octaves of the box's code, as in the interleaved encoder."""
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
-_BUCKETS, _LONGEST = 1 << 14, 3
+_BUCKETS, _LONGEST = 1 << 12, 3
 
 Describe = Callable[[Sequence[View], Images], Tensor]
 """Of n views and their images, numbers (n, F) float32 that a control may use."""

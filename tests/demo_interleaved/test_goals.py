@@ -1,6 +1,7 @@
 """The lines of the table hold the issue's goals, each beside what is to be beaten."""
 
 from geolangbind.demo_interleaved.goals import BOX_TYPE, CUT, DUAL, MLP, OURS, TOLD, Goal, lines
+from geolangbind.demo_interleaved.world import WorldSettings, rankings
 
 
 def goals():
@@ -38,3 +39,13 @@ def test_goals_are_those_of_the_issue():
 def test_half_of_the_relational_queries_name_a_landmark():
     (tasks,) = {line.tasks for line in lines() if line.title == "region -> phrase, relational"}
     assert sorted(tasks) == ["region_extreme", "region_landmark", "region_landmark", "region_size"]
+
+
+def test_lines_and_rankings_are_of_one_world():
+    settings = WorldSettings(held_out=12, held_out_sensors=12, held_out_changed=4, held_out_ordinary=20, queries=4, places=4)
+    made = rankings(settings.split("test"), settings)
+    assert {task for line in lines() for task in line.tasks} == set(made)
+    compared = [(line.tasks[0], line.goal.tasks[0]) for line in lines() if line.goal and line.goal.tasks]
+    assert len(compared) == 5
+    for asked, ours in compared:  # query by query
+        assert [row.id for row in made[asked]] == [row.id for row in made[ours]]
