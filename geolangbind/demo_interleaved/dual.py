@@ -1,4 +1,4 @@
-"""The dual encoder: planet-tiny's two towers, both trained on the same rows, with as many operations as the interleaved encoder had."""
+"""The dual encoder: planet-tiny's two towers, both trained on the same rows, `Recipe(flops=...)` being what the interleaved one took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geolangbind.demo_interleaved.fit import Draw, Recipe, fit, step_flops
 from geolangbind.demo_interleaved.parts import Form, Images, PartsModel, View
 from geolangbind.errors import CheckpointError
 from geolangbind.instruct.images import key_of_image
@@ -22,6 +21,7 @@ from geolangbind.models.text import build_text_tower
 from geolangbind.tokenizer import TextTokenizer
 
 FORMS: tuple[Form, ...] = ("cut", "told")
+"""In which it is trained, in turns, and ranked, each for itself."""
 MARGIN = 0.25
 """Of a cut-out box on each side, as a share of its longer side: something of the ground around belongs to the view."""
 CONTEXT = 40
@@ -85,25 +85,6 @@ def dual_encoder(model: GeoLangBind) -> PartsModel:
     text.load_state_dict(weights)
     core = type(model.tokenizer.core).from_str(model.tokenizer.core.to_str())
     return PartsModel(Views(vision), Words(text, TextTokenizer("dual", core, CONTEXT, pad_id=model.tokenizer.pad_id)))
-
-
-def train_dual(model: PartsModel, images: Images, draw: Draw, flops: float, learning_rate: float = 1e-3, *, progress: bool = True) -> int:
-    """Train with `flops` operations, whatever the machine and its load.
-
-    Args:
-        model: from `dual_encoder`; trained in place.
-        images: of the rows, with pixels normalised as the model was trained.
-        draw: the rows.
-        flops: operations of the whole training, forward and backward.
-        learning_rate: the highest.
-        progress: show a bar.
-
-    Returns:
-        The steps that these operations paid for.
-    """
-    steps = math.ceil(flops / step_flops(model, images, draw, FORMS))
-    fit(model, images, draw, Recipe(steps, learning_rate, forms=FORMS), "dual encoder", progress=progress)
-    return steps
 
 
 def _cut(ref: ImageRef, view: View, images: Images) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from geolangbind.demo_interleaved.goals import OURS, Goal, Line
-from geolangbind.errors import DataError
-from geolangbind.instruct.ranking import Standings, mean_of
+from geolangbind.instruct.ranking import Standings, lead, mean_of
 
 Results = Mapping[tuple[str, str], Sequence[Standings]]
 """By ranking and model, one per seed."""
@@ -88,18 +87,14 @@ def _joined(parts: Sequence[Standings]) -> Standings:
 def _shown(line: Line, runs: Sequence[Standings], ours: Sequence[Standings]) -> Shown:
     mean = mean_of(runs)
     p1, own = mean.values[:, 0], [float(run.values[:, 0].mean()) for run in runs]
-    lead, verdict = None, ""
+    ahead, verdict = None, ""
     if line.goal and ours:
         best = mean_of(ours)
-        if best.ids != mean.ids:
-            raise DataError(f"{line.title}: {line.model} was not asked what {OURS} was; rank the same rows with both")
-        if line.goal.rule != "chance":
-            gaps = best.values[:, 0] - p1
-            lead = (float(gaps.mean()), *mean.interval(gaps))
+        ahead = None if line.goal.rule == "chance" else lead(best, mean)
         verdict = _verdict(line.goal, best.values[:, 0], p1, mean)
     return Shown(
         line.title, line.model, float(p1.mean()), (min(own), max(own)), mean.interval(p1), float(mean.chance[:, 0].mean()),
-        (int(mean.candidates.min()), int(mean.candidates.max())), len(mean), len(runs), lead, str(line.goal or ""), verdict,
+        (int(mean.candidates.min()), int(mean.candidates.max())), len(mean), len(runs), ahead, str(line.goal or ""), verdict,
     )  # fmt: skip
 
 

@@ -1,13 +1,11 @@
 """The dual encoder: what it cuts out, what it reads, and how long it trains."""
 
-import math
-
 import pytest
 import torch
 
 import geolangbind
-from geolangbind.demo_interleaved.dual import CONTEXT, FORMS, dual_encoder, square, train_dual
-from geolangbind.demo_interleaved.fit import step_flops
+from geolangbind.demo_interleaved.dual import CONTEXT, FORMS, dual_encoder, square
+from geolangbind.demo_interleaved.fit import Recipe, fit
 from geolangbind.instruct.rows import Row
 from geolangbind.interleaved.segments import ImageFacts, PixelBox, Text
 
@@ -64,13 +62,12 @@ def test_signs_points_and_long_texts_are_read(tiny):
     assert tiny.tokenizer(["a tank"]).shape == (1, 24)  # the model's own is left as it was
 
 
-def test_steps_follow_from_operations_and_both_towers_learn(tiny, fake):
+def test_both_towers_learn_in_both_forms_and_the_model_stays_as_it_was(tiny, fake):
     images = fake.images(pixels=torch.randn(4, 3, 64, 64))
     rows = [Row(str(n), "", (fake.image(n), Text("What is in"), PixelBox(8, 8, 40, 40)), (Text(f"tank {n}"),)) for n in range(4)]
     model = dual_encoder(tiny)
     own, before = ({name: value.clone() for name, value in part.state_dict().items()} for part in (tiny.towers, model))
-    cost = step_flops(model, images, lambda step: rows, FORMS)
-    assert train_dual(model, images, lambda step: rows, 2.5 * cost, progress=False) == math.ceil(2.5)
+    fit(model, images, lambda step: rows, Recipe(2, forms=FORMS), "dual", progress=False)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"views", "words"}
     assert all(torch.equal(value, own[name]) for name, value in tiny.towers.state_dict().items())

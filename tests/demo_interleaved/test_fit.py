@@ -7,14 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from geolangbind.demo_interleaved.fit import Recipe, contrast, drawer, fit, flops_of, step_flops
+from geolangbind.demo_interleaved.fit import Recipe, contrast, drawer, fit, flops_of
 from geolangbind.demo_interleaved.mlp import Bag, Described
 from geolangbind.demo_interleaved.parts import PartsModel, as_ranked
+from geolangbind.errors import SettingsError
 from geolangbind.instruct.ranking import rank
 from geolangbind.instruct.rows import RankingRow, Row, write_pairs
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.segments import Text
 
+RECIPE = Recipe(60, learning_rate=3e-3)
 WORDS = [f"{size} {kind}" for size in ("small", "large") for kind in ("tank", "pond", "pit", "grove")]
 
 
@@ -34,10 +36,13 @@ def test_a_few_steps_take_it_from_chance_to_certainty(fake, model):
         RankingRow(str(n), "", (fake.image(n),), tuple((Text(word),) for word in WORDS), (n % 8,), group="all") for n in range(8, 24)
     ]
     before = rank(rankings, as_ranked(model, fake.images(), "mlp")).values[:, 0].mean()
-    loss = fit(model, fake.images(), lambda step: [a_row(fake, step + n) for n in range(8)], Recipe(60, 3e-3), "test", progress=False)
+    steps, loss = fit(
+        model, fake.images(), lambda step: [a_row(fake, step + n) for n in range(8)], Recipe(60, learning_rate=3e-3), "test", progress=False
+    )
     assert before < 0.5
     assert rank(rankings, as_ranked(model, fake.images(), "mlp")).values[:, 0].mean() == 1
     assert loss < 0.1
+    assert steps == 60
     assert not model.training
 
 
@@ -63,8 +68,10 @@ def test_hard_negatives_are_columns_for_all(fake, model):
 
 
 def test_a_step_is_of_one_source_and_a_function_of_seed_and_step(tmp_path):
+    wrong = ((Text("x"),), (Text("y"),))
     sources = {
-        name: ([Row(f"{name}{n}", "", (Text(f"{name} {n}"),), (Text(str(n)),), group=name) for n in range(9)], {}) for name in ("a", "b")
+        name: ([Row(f"{name}{n}", "", (Text(f"{name} {n}"),), (Text(str(n)),), "", wrong, group=name) for n in range(9)], {})
+        for name in ("a", "b")
     }
     pairs = write_pairs(tmp_path, {}, sources)
     draw = drawer(pairs, {"a": 1.0, "b": 3.0}, 4, seed=1)
@@ -72,6 +79,8 @@ def test_a_step_is_of_one_source_and_a_function_of_seed_and_step(tmp_path):
     assert all(len({row.group for row in rows}) == 1 and len(rows) == 4 for rows in steps)
     assert 24 <= sum(rows[0].group == "b" for rows in steps) <= 36
     again = drawer(pairs, {"a": 1.0, "b": 3.0}, 4, seed=1)(7)
+    assert [len(row.negatives) for row in again] == [1] * 4
+    assert [len(row.negatives) for row in drawer(pairs, {"a": 1.0}, 4, 1, hard_negatives=0)(0)] == [0] * 4
     assert [row.id for row in again] == [row.id for row in steps[7]]
 
 
@@ -82,12 +91,12 @@ def test_operations_are_counted_forward_and_backward():
     assert flops_of(lambda: layer(given.requires_grad_()).sum()) == 3 * forward
 
 
-def test_operations_of_a_step_are_a_mean_and_nothing_is_trained(fake, model):
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+def test_a_budget_of_operations_is_spent_and_not_a_step_more(fake, model):
     small, large = ([a_row(fake, n) for n in range(count)] for count in (2, 8))
-    alone = [step_flops(model, fake.images(), lambda step, rows=rows: rows, ("cut",), 1) for rows in (small, large)]
-    mixed = step_flops(model, fake.images(), lambda step: (small, large)[step % 2], ("cut",), 4)
-    assert mixed == sum(alone) / 2
-    assert alone[0] < alone[1]
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
+    costs = [flops_of(lambda rows=rows: contrast(model, fake.images(), rows, torch.ones(()), "cut")) for rows in (small, large)]
+    assert costs[0] < costs[1]
+    budget = 2 * sum(costs) + 1  # two of each, and a fifth step is begun
+    steps, _ = fit(model, fake.images(), lambda step: (small, large)[step % 2], Recipe(flops=budget), "test", progress=False)
+    assert steps == 5
+    with pytest.raises(SettingsError, match="steps or for flops"):
+        Recipe()
