@@ -10,34 +10,35 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from geolangbind.demo_interleaved.mlp import WAVES, Bag, Describe, Described, boxes_of
+from geolangbind.demo_interleaved.mlp import WAVES, Bag, Described, boxes_of
 from geolangbind.demo_interleaved.parts import Images, PartsModel, View
+from geolangbind.demo_interleaved.split import Split, box_of, image_of
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.models.interleaved import box_code
 from geolangbind.planet.staged import KINDS
 
 
-def box_and_type(images: Images, kinds: Mapping[str, str], hidden: int = 512, dim: int = 256) -> PartsModel:
-    """The control.
+def box_and_type(kinds: Mapping[str, str], hidden: int = 512, dim: int = 256) -> PartsModel:
+    """The control; of images it asks nothing but their sizes. Seed torch before: weights are random.
 
     Args:
-        images: for their sizes only.
-        kinds: kind of the thing by `key_of` of image and box, e.g. `key_of((image, box))`.
+        kinds: kind of the thing by `key_of((image, box))`, see `kinds_of`.
         hidden: width of its layers.
         dim: of its vectors.
     """
-    views = Described(_told(images, kinds), 8 * WAVES + len(KINDS), hidden, dim)
-    return PartsModel(views, Bag(hidden, dim), images)
-
-
-def _told(images: Images, kinds: Mapping[str, str]) -> Describe:
     names = list(KINDS)
 
-    def describe(views: Sequence[View]) -> Tensor:
+    def describe(views: Sequence[View], images: Images) -> Tensor:
         kind = torch.zeros(len(views), len(names))
         for row, (image, box) in enumerate(views):
             if box is not None:
                 kind[row, names.index(kinds[key_of((image, box))])] = 1
         return torch.cat([box_code(boxes_of(views, images), WAVES), kind], dim=1)
 
-    return describe
+    return PartsModel(Described(describe, 8 * WAVES + len(names), hidden, dim), Bag(hidden, dim))
+
+
+def kinds_of(split: Split, modality: str = "rgb") -> dict[str, str]:
+    """Return the kinds of all things of a split's staged scenes, as `box_and_type` wants them."""
+    scenes = (split.scene(index) for index in range(split.staged))
+    return {key_of((image_of(scene, modality), box_of(thing, modality))): thing.kind for scene in scenes for thing in scene.objects}

@@ -1,4 +1,4 @@
-"""The dual encoder: planet-tiny's two towers, both trained on the same rows, with as many operations as the interleaved encoder had."""
+"""The dual encoder: planet-tiny's two towers, both trained on the same rows, `Recipe(flops=...)` being what the interleaved one took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geolangbind.demo_interleaved.fit import Draw, Recipe, fit, step_flops
 from geolangbind.demo_interleaved.parts import Form, Images, PartsModel, View
 from geolangbind.errors import CheckpointError
 from geolangbind.instruct.images import key_of_image
@@ -22,6 +21,7 @@ from geolangbind.models.text import build_text_tower
 from geolangbind.tokenizer import TextTokenizer
 
 FORMS: tuple[Form, ...] = ("cut", "told")
+"""In which it is trained, in turns, and ranked, each for itself."""
 MARGIN = 0.25
 """Of a cut-out box on each side, as a share of its longer side: something of the ground around belongs to the view."""
 CONTEXT = 40
@@ -31,19 +31,19 @@ CONTEXT = 40
 class Views(nn.Module):
     """Images and square cut-outs, all at the image's own size, through the vision tower."""
 
-    def __init__(self, tower: VisionEncoder, images: Images) -> None:
+    def __init__(self, tower: VisionEncoder) -> None:
         super().__init__()
-        self.tower, self.images = tower, images
+        self.tower = tower
 
-    def forward(self, views: Sequence[View]) -> Tensor:
+    def forward(self, views: Sequence[View], images: Images) -> Tensor:
         """Vectors (n, D), not normalised."""
-        refs = self.images.refs([image for image, _ in views])
+        refs = images.refs([image for image, _ in views])
         groups: dict[Hashable, list[int]] = {}
         for number, (image, _) in enumerate(views):
             groups.setdefault(refs[key_of_image(image)].group, []).append(number)
         found = []
         for numbers in groups.values():
-            shown = [_cut(refs[key_of_image(views[number][0])], views[number], self.images) for number in numbers]
+            shown = [_cut(refs[key_of_image(views[number][0])], views[number], images) for number in numbers]
             pixels, valid = (torch.stack(part) for part in zip(*shown, strict=True))
             channels = refs[key_of_image(views[numbers[0]][0])].channels
             found.append(self.tower(pixels, channels=channels, valid=None if bool(valid.all()) else valid).embedding)
@@ -64,12 +64,11 @@ class Words(nn.Module):
         return found
 
 
-def dual_encoder(model: GeoLangBind, images: Images) -> PartsModel:
+def dual_encoder(model: GeoLangBind) -> PartsModel:
     """A dual encoder that starts from a model's two towers, which are copied.
 
     Args:
         model: for example planet-tiny.
-        images: of the rows, with pixels normalised as the model was trained.
 
     Raises:
         CheckpointError: the model has no tokenizer.
@@ -85,14 +84,7 @@ def dual_encoder(model: GeoLangBind, images: Images) -> PartsModel:
     weights["positional_embedding"] = torch.cat([places[:-1], places[-2:-1].expand(CONTEXT - len(places), -1), places[-1:]])
     text.load_state_dict(weights)
     core = type(model.tokenizer.core).from_str(model.tokenizer.core.to_str())
-    return PartsModel(Views(vision, images), Words(text, TextTokenizer("dual", core, CONTEXT, pad_id=model.tokenizer.pad_id)), images)
-
-
-def train_dual(model: PartsModel, draw: Draw, flops: float, learning_rate: float = 1e-3, *, progress: bool = True) -> int:
-    """Train with `flops` operations, whatever the machine and its load; returns the steps."""
-    steps = math.ceil(flops / step_flops(model, draw, FORMS))
-    fit(model, draw, Recipe(steps, learning_rate, forms=FORMS), "dual encoder", progress=progress)
-    return steps
+    return PartsModel(Views(vision), Words(text, TextTokenizer("dual", core, CONTEXT, pad_id=model.tokenizer.pad_id)))
 
 
 def _cut(ref: ImageRef, view: View, images: Images) -> tuple[Tensor, Tensor]:

@@ -20,27 +20,30 @@ from geolangbind.tokenizer import words_of
 WAVES = 6
 """Octaves of the box's code, as in the interleaved encoder."""
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
-_BUCKETS, _LONGEST = 1 << 14, 3
+_BUCKETS, _LONGEST = 1 << 12, 3
 
-Describe = Callable[[Sequence[View]], Tensor]
-"""Of n views, numbers (n, F) float32 that a control may use."""
+Describe = Callable[[Sequence[View], Images], Tensor]
+"""Of n views and their images, numbers (n, F) float32 that a control may use."""
 
 
 class Described(nn.Module):
-    """An MLP over what is told of a view; each view is described once and then kept."""
+    """An MLP over what is told of a view; each is described once and then kept, for as long as the images stay the same."""
 
     def __init__(self, describe: Describe, width: int, hidden: int, dim: int) -> None:
         super().__init__()
         self.describe = describe
         self.mlp = _mlp(width, hidden, dim)
         self._kept: dict[Hashable, Tensor] = {}
+        self._kept_of: Images | None = None
 
-    def forward(self, views: Sequence[View]) -> Tensor:
+    def forward(self, views: Sequence[View], images: Images) -> Tensor:
         """Vectors (n, dim), not normalised."""
+        if images is not self._kept_of:
+            self._kept, self._kept_of = {}, images
         keys = [(key_of_image(image), box) for image, box in views]
         new = [number for number, key in enumerate(keys) if key not in self._kept]
         if new:
-            told = self.describe([views[number] for number in new])
+            told = self.describe([views[number] for number in new], images)
             self._kept.update(zip((keys[number] for number in new), told, strict=True))
         found: Tensor = self.mlp(torch.stack([self._kept[key] for key in keys]))
         return found
@@ -63,28 +66,23 @@ class Bag(nn.Module):
         return found
 
 
-def region_mlp(images: Images, width: int, hidden: int = 512, dim: int = 256) -> PartsModel:
-    """The control on images whose `refs` are cached vision features of `width` numbers a cell. Seed torch before: weights are random."""
-    views = Described(pooled(images), 2 * width + 8 * WAVES, hidden, dim)
-    return PartsModel(views, Bag(hidden, dim), images)
+def region_mlp(width: int, hidden: int = 512, dim: int = 256) -> PartsModel:
+    """The control for images whose `refs` are cached vision features of `width` numbers a cell. Seed torch before: weights are random."""
+    return PartsModel(Described(pooled, 2 * width + 8 * WAVES, hidden, dim), Bag(hidden, dim))
 
 
-def pooled(images: Images) -> Describe:
+def pooled(views: Sequence[View], images: Images) -> Tensor:
     """Features pooled under the box, their mean over the image, and the box's code; a view without a box is the whole image."""
-
-    def describe(views: Sequence[View]) -> Tensor:
-        refs = images.refs([image for image, _ in views])
-        boxes = boxes_of(views, images)
-        found = []
-        for (image, _), box in zip(views, boxes, strict=True):
-            features = refs[key_of_image(image)].features
-            if features is None:
-                raise TypeError("the MLP reads cached vision features; open the images with them")
-            seen = features.float()
-            found.append(torch.cat([pool_boxes(seen[None], box[None])[0], seen.mean((0, 1))]))
-        return torch.cat([torch.stack(found), box_code(boxes, WAVES)], dim=1)
-
-    return describe
+    refs = images.refs([image for image, _ in views])
+    boxes = boxes_of(views, images)
+    found = []
+    for (image, _), box in zip(views, boxes, strict=True):
+        features = refs[key_of_image(image)].features
+        if features is None:
+            raise TypeError("the MLP reads cached vision features; open the images with them")
+        seen = features.float()
+        found.append(torch.cat([pool_boxes(seen[None], box[None])[0], seen.mean((0, 1))]))
+    return torch.cat([torch.stack(found), box_code(boxes, WAVES)], dim=1)
 
 
 def boxes_of(views: Sequence[View], images: Images) -> Tensor:

@@ -73,23 +73,21 @@ class PartsModel(nn.Module):
     """A model of views and words.
 
     Args:
-        views: of n views their vectors (n, D).
-        words: of n texts their vectors (n, D).
-        images: sizes, pixels or features.
+        views: of n views and the images they are of, their vectors (n, D).
+        words: of n texts, their vectors (n, D).
     """
 
-    def __init__(self, views: nn.Module, words: nn.Module, images: Images) -> None:
+    def __init__(self, views: nn.Module, words: nn.Module) -> None:
         super().__init__()
         self.views, self.words = views, words
-        self.images = images
 
-    def forward(self, sequences: Sequence[Segments], form: Form = "cut") -> Tensor:
+    def forward(self, sequences: Sequence[Segments], images: Images, form: Form = "cut") -> Tensor:
         """Unit vectors (n, D) of sequences; each distinct view and text is encoded once."""
         views: dict[Hashable, View] = {}
         texts: dict[Hashable, str] = {}
         owners: list[tuple[int, Hashable]] = []
         for row, sequence in enumerate(sequences):
-            seen, text = parts_of(sequence, form, self.images)
+            seen, text = parts_of(sequence, form, images)
             for image, box in seen:
                 key = (key_of_image(image), box)
                 views.setdefault(key, (image, box))
@@ -97,25 +95,26 @@ class PartsModel(nn.Module):
             if text:
                 texts.setdefault(text, text)
                 owners.append((row, text))
-        found = [part(list(told.values())) for part, told in ((self.views, views), (self.words, texts)) if told]
+        found = [self.views(list(views.values()), images)] if views else []
+        found += [self.words(list(texts.values()))] if texts else []
         place = {key: number for number, key in enumerate([*views, *texts])}
         rows, numbers = torch.tensor([(row, place[key]) for row, key in owners]).unbind(1)
         vectors = F.normalize(torch.cat(found), dim=1)
         return F.normalize(vectors.new_zeros(len(sequences), vectors.shape[1]).index_add(0, rows, vectors[numbers]), dim=1)
 
 
-def as_ranked(model: PartsModel, name: str, form: Form = "cut", also: str = "") -> SequenceModel:
-    """The model as `ranking.rank` takes it; `also` is what its vectors depend on beside weights and form."""
+def as_ranked(model: PartsModel, images: Images, name: str, form: Form = "cut") -> SequenceModel:
+    """The model as `ranking.rank` takes it, for rows of these images."""
 
     def embed(sequences: Sequence[Segments], instruction: str) -> Tensor:
         was = model.training
         model.eval()
         with torch.no_grad():
-            parts = [model(sequences[first : first + _AT_ONCE], form) for first in range(0, len(sequences), _AT_ONCE)]
+            parts = [model(sequences[first : first + _AT_ONCE], images, form) for first in range(0, len(sequences), _AT_ONCE)]
         model.train(was)
         return torch.cat(parts).float()
 
-    return SequenceModel(name, weights_sha256(model), f"parts-1/{form}/{also}", embed)
+    return SequenceModel(name, weights_sha256(model), f"parts-1/{form}", embed)
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -55,7 +55,7 @@ def two_sensor_rankings(split: Split, count: int) -> dict[str, list[RankingRow]]
         wrong = [phrase for phrase in tall_or_low_phrases() if phrase != right]
         for shown in SHOWN:
             rng, query = split.rng("two-sensors-candidates", number), _look_at(scene, thing, shown)
-            one = ranking("two_sensors", f"{shown}-{number}", rng, query, [right], wrong, thing.kind)
+            one = ranking("two_sensors", f"two-sensors-{number}", rng, query, [right], wrong, thing.kind)
             found.setdefault(f"two_sensors_{shown}", []).append(one)
     return found
 

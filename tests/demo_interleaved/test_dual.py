@@ -1,13 +1,11 @@
 """The dual encoder: what it cuts out, what it reads, and how long it trains."""
 
-import math
-
 import pytest
 import torch
 
 import geolangbind
-from geolangbind.demo_interleaved.dual import CONTEXT, FORMS, dual_encoder, square, train_dual
-from geolangbind.demo_interleaved.fit import step_flops
+from geolangbind.demo_interleaved.dual import CONTEXT, FORMS, dual_encoder, square
+from geolangbind.demo_interleaved.fit import Recipe, fit
 from geolangbind.instruct.rows import Row
 from geolangbind.interleaved.segments import ImageFacts, PixelBox, Text
 
@@ -38,9 +36,9 @@ def test_a_square_with_a_margin_is_cut_and_moved_in(box, side, rows, columns):
 
 def test_a_whole_image_is_seen_as_the_model_saw_it_before(tiny, fake):
     images = fake.images(pixels=torch.randn(2, 3, 64, 64))
-    model = dual_encoder(tiny, images).eval()
+    model = dual_encoder(tiny).eval()
     with torch.no_grad():
-        found = model([(fake.image(0),), (fake.image(1),)])
+        found = model([(fake.image(0),), (fake.image(1),)], images)
         torch.testing.assert_close(found, tiny.encode_channels(images.pixels, images.channels))
 
 
@@ -49,14 +47,14 @@ def test_a_cut_out_is_its_pixels_enlarged(tiny, fake):
     pixels[:, :, 22:34, 18:30] = torch.tensor([0.5, -1, 2])[None, :, None, None]
     even = torch.tensor([0.5, -1, 2])[None, :, None, None].expand(1, 3, 64, 64)
     images = fake.images(pixels=pixels)
-    model = dual_encoder(tiny, images).eval()
+    model = dual_encoder(tiny).eval()
     with torch.no_grad():
-        found = model([(fake.image(0), Text("What is in"), PixelBox(20, 24, 28, 32))])
+        found = model([(fake.image(0), Text("What is in"), PixelBox(20, 24, 28, 32))], images)
         torch.testing.assert_close(found, tiny.encode_channels(even, images.channels))
 
 
-def test_signs_points_and_long_texts_are_read(tiny, fake):
-    model = dual_encoder(tiny, fake.images(pixels=torch.zeros(1, 3, 64, 64))).eval()
+def test_signs_points_and_long_texts_are_read(tiny):
+    model = dual_encoder(tiny).eval()
     ids = model.words.tokenizer(["latitude -4.5000, longitude 10.0000", "latitude 4.5000, longitude -10.0000", "a " * 30])
     assert ids.shape == (3, CONTEXT)
     assert not torch.equal(ids[0], ids[1])
@@ -64,13 +62,12 @@ def test_signs_points_and_long_texts_are_read(tiny, fake):
     assert tiny.tokenizer(["a tank"]).shape == (1, 24)  # the model's own is left as it was
 
 
-def test_steps_follow_from_operations_and_both_towers_learn(tiny, fake):
+def test_both_towers_learn_in_both_forms_and_the_model_stays_as_it_was(tiny, fake):
     images = fake.images(pixels=torch.randn(4, 3, 64, 64))
     rows = [Row(str(n), "", (fake.image(n), Text("What is in"), PixelBox(8, 8, 40, 40)), (Text(f"tank {n}"),)) for n in range(4)]
-    model = dual_encoder(tiny, images)
+    model = dual_encoder(tiny)
     own, before = ({name: value.clone() for name, value in part.state_dict().items()} for part in (tiny.towers, model))
-    cost = step_flops(model, lambda step: rows, FORMS)
-    assert train_dual(model, lambda step: rows, 2.5 * cost, progress=False) == math.ceil(2.5)
+    fit(model, images, lambda step: rows, Recipe(2, forms=FORMS), "dual", progress=False)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"views", "words"}
     assert all(torch.equal(value, own[name]) for name, value in tiny.towers.state_dict().items())

@@ -21,14 +21,14 @@ def halves():
 
 def test_a_region_is_its_features_the_mean_and_its_place(fake):
     images, image = fake.images(features=halves().half()), fake.image(0)
-    told = pooled(images)([(image, RIGHT), (image, None)])
+    told = pooled([(image, RIGHT), (image, None)], images)
     torch.testing.assert_close(told[:, :10], torch.tensor([[3.0] * 5 + [2.0] * 5, [2.0] * 10]))
     torch.testing.assert_close(told[:, 10:], box_code(torch.tensor([[0.5, 0, 1, 1], [0, 0, 1, 1]]), WAVES))
 
 
 def test_a_view_is_described_once(fake):
     images = fake.images(features=halves())
-    model = as_ranked(region_mlp(images, 5), "mlp")
+    model = as_ranked(region_mlp(5), images, "mlp")
     queries = [(fake.image(0), Text("What is in"), box) for box in (LEFT, RIGHT)]
     first = model.embed(queries, "")
     assert images.read == [0]
@@ -47,11 +47,11 @@ def test_words_keep_their_order():
 def test_box_and_type_sees_no_pixel(fake):
     images, image = fake.images(), fake.image(0)
     kinds = {key_of((image, LEFT)): "tank", key_of((image, RIGHT)): "tank", key_of((fake.image(1), LEFT)): "pond"}
-    model = box_and_type(images, kinds)
-    told = model.views.describe([(image, LEFT), (image, RIGHT), (fake.image(1), LEFT), (image, None)])
+    model = box_and_type(kinds)
+    told = model.views.describe([(image, LEFT), (image, RIGHT), (fake.image(1), LEFT), (image, None)], images)
     assert told[:, 8 * WAVES :].sum(1).tolist() == [1, 1, 1, 0]
     torch.testing.assert_close(told[0, 8 * WAVES :], told[1, 8 * WAVES :])
     torch.testing.assert_close(told[0, : 8 * WAVES], told[2, : 8 * WAVES])
     assert not torch.equal(told[0], told[2])
-    as_ranked(model, "box").embed([(image, Text("What is in"), LEFT)], "")
+    as_ranked(model, images, "box").embed([(image, Text("What is in"), LEFT)], "")
     assert images.read == []
