@@ -107,11 +107,9 @@ def as_ranked(model: PartsModel, images: Images, name: str, form: Form = "cut") 
     """The model as `ranking.rank` takes it, for rows of these images."""
 
     def embed(sequences: Sequence[Segments], instruction: str) -> Tensor:
-        was = model.training
         model.eval()
         with torch.no_grad():
             parts = [model(sequences[first : first + _AT_ONCE], images, form) for first in range(0, len(sequences), _AT_ONCE)]
-        model.train(was)
         return torch.cat(parts).float()
 
     return SequenceModel(name, weights_sha256(model), f"parts-1/{form}", embed)

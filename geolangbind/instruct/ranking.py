@@ -144,8 +144,7 @@ def mean_of(runs: Sequence[Standings]) -> Standings:
         DataError: the runs are not of the same rows.
     """
     first = runs[0]
-    if any(run.ids != first.ids for run in runs):
-        raise DataError("only standings on the same rows can be compared; rank the same rows with every model")
+    _require_same_rows(runs)
     values = np.mean([run.values for run in runs], axis=0)
     return Standings(first.ids, first.groups, first.scenes, values, first.chance, first.candidates)
 
@@ -156,10 +155,15 @@ def lead(ours: Standings, other: Standings, metric: str = "p1") -> tuple[float, 
     Raises:
         DataError: they are not of the same rows.
     """
-    mean_of([ours, other])
+    _require_same_rows([ours, other])
     column = METRICS.index(metric)
     gaps = ours.values[:, column] - other.values[:, column]
     return (float(gaps.mean()), *ours.interval(gaps))
+
+
+def _require_same_rows(runs: Sequence[Standings]) -> None:
+    if any(run.ids != runs[0].ids for run in runs):
+        raise DataError("only standings on the same rows can be compared; rank the same rows with every model")
 
 
 def _vectors(keys: Sequence[tuple[str, str]], sequences: Sequence[Segments], model: SequenceModel, cache: Path | None, data: str) -> Tensor:
