@@ -37,16 +37,20 @@ class BlockOrder:
         batch_size: rows per step, over all processes.
         block: rows per block; divides `batch_size`.
         seed: any non-negative integer.
+        together: rows that follow one another in a source and stay side by side, for example the questions about one image: the model
+            then sees the image once. Divides `block`.
 
     Raises:
         SettingsError: as `MixtureOrder`; or the blocks do not fill the batch.
     """
 
-    def __init__(self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, block: int, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, block: int, seed: int, together: int = 1) -> None:
         if block < 1 or batch_size % block:
             raise SettingsError(f"batch_size {batch_size} is not made of blocks of {block}; choose a block that divides it")
-        self.batch_size, self.block = batch_size, block
-        self._blocks = MixtureOrder(sizes, weights, block, seed)
+        if together < 1 or block % together:
+            raise SettingsError(f"blocks of {block} rows are not made of {together} at a time; choose a number that divides them")
+        self.batch_size, self.block, self.together, self.sizes = batch_size, block, together, tuple(sizes)
+        self._blocks = MixtureOrder([-(-size // together) for size in sizes], weights, block // together, seed)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> tuple[Taken, ...]:
         """The rows of a step that one process takes. Laid end to end over the ranks, they are the same whatever the world size.
@@ -59,7 +63,9 @@ class BlockOrder:
         share, per_step = self.batch_size // world_size, self.batch_size // self.block
         first, taken = rank * share, []
         for block in range(first // self.block, (first + share - 1) // self.block + 1):
-            source, rows = self._blocks.batch(step * per_step + block)
+            source, units = self._blocks.batch(step * per_step + block)
+            # the last rows of a source are filled up with its first
+            rows = (units[:, None] * self.together + np.arange(self.together)).ravel() % self.sizes[source]
             begin = block * self.block
             taken.append(Taken(block, source, rows[max(first - begin, 0) : first + share - begin]))
         return tuple(taken)

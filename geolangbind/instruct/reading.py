@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.rows import Row
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.collate import collate
-from geolangbind.interleaved.prompts import Prompt, Prompts
+from geolangbind.interleaved.prompts import Prompt, Prompts, Slot
 from geolangbind.interleaved.render import render
 from geolangbind.interleaved.segments import Image, Segment
 from geolangbind.losses import Truth
@@ -156,14 +157,23 @@ class Reader:
         )
 
     def layout(self, sequences: Sequence[Written]) -> tuple[tuple[Prompts, ...], dict[Written, int]]:
-        """Distinct sequences in parts of alike length, and the place of each in all parts laid end to end."""
-        distinct = sorted(dict.fromkeys(sequences), key=lambda written: len(written.prompt.ids))
-        cuts, shortest = [0], len(distinct[0].prompt.ids)
+        """Distinct sequences in parts, and the place of each in all parts laid end to end.
+
+        A part's sequences are of alike length; those that begin with an image that others begin with too have parts of their own, for the
+        model runs such a beginning once (see `models.interleaved.shared_beginnings`).
+        """
+        unique = dict.fromkeys(sequences)
+        openings = {written: _opening(written) for written in unique}
+        often = Counter(openings.values())
+        spans = {written: opening.span if opening and often[opening] > 1 else (0, 0) for written, opening in openings.items()}
+        distinct = sorted(unique, key=lambda written: (spans[written], len(written.prompt.ids)))
+        cuts, first = [0], distinct[0]
         for number, written in enumerate(distinct):
             full = 0 < self.memory_chunk <= number - cuts[-1]
-            if full or len(written.prompt.ids) > _LONGER * shortest + _AND_MORE:
+            longer = len(written.prompt.ids) > _LONGER * len(first.prompt.ids) + _AND_MORE
+            if full or longer or spans[written] != spans[first]:
                 cuts.append(number)
-                shortest = len(written.prompt.ids)
+                first = written
         refs = self.images.refs(image for written in distinct for image in written.images)
         parts = []
         for first, end in zip(cuts, [*cuts[1:], len(distinct)], strict=True):
@@ -195,6 +205,23 @@ class Reader:
         encoder = self.images.encoder
         prompt = render(segments, facts, encoder.grid_of, encoder.vocabulary, encoder.rendering, instruction)
         return Written(prompt, images, tuple(map(key_of_image, images)))
+
+
+class _Opening(NamedTuple):
+    """How a sequence begins: where its first image stands, the ids up to its end, and which image it is."""
+
+    span: tuple[int, int]
+    ids: tuple[int, ...]
+    image: Any
+
+
+def _opening(written: Written) -> _Opening | None:
+    prompt = written.prompt
+    if not prompt.grids:
+        return None
+    start, (rows, columns) = prompt.slots.index(Slot.IMAGE), prompt.grids[0]
+    end = start + rows * columns + 1
+    return _Opening((start, end), prompt.ids[:end], written.image_keys[0])
 
 
 def number_of(key: str) -> int:

@@ -125,7 +125,8 @@ def _stage(
         describe(run_dir, settings, {"data": {"folder": settings.pairs, "fingerprint": fingerprint}}, ("transformers", "peft"))
         Console(quiet=not settings.progress, highlight=False).print(_facts(task, settings, sources))
     weights = [source.weight for source in sources]
-    order = BlockOrder([len(source.rows) for source in sources], weights, settings.batch_size, settings.rows_per_block, settings.seed)
+    sizes = [len(source.rows) for source in sources]
+    order = BlockOrder(sizes, weights, settings.batch_size, settings.rows_per_block, settings.seed, settings.together)
     if state.step < settings.steps:
         steps, workers = range(state.step, settings.steps), settings.machine.workers
         found = batches(reader, sources, order, steps, rank=fabric.global_rank, world_size=fabric.world_size, workers=workers)

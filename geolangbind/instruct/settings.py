@@ -145,6 +145,8 @@ class InterleavedSettings(RunSettings):
         projector_steps: first so many steps with tower and language model frozen, in `run_dir/projector`.
         projector_sources: sources of these steps; none for those that look from images to anything without.
         block: rows of one source side by side; 0 for the whole batch.
+        together: rows that follow one another in a source and stay side by side in a block: where a source has several questions about an
+            image in a row, each image is then read once. Divides the block.
         negatives: what a query is set against: the targets of the whole batch, or of its block.
         hard_negatives: most of a row's own that are used.
         both_directions: targets must find their queries too.
@@ -167,6 +169,7 @@ class InterleavedSettings(RunSettings):
     projector_steps: int = 0
     projector_sources: list[str] = field(default_factory=list)
     block: int = 0
+    together: int = 1
     negatives: str = "batch"
     hard_negatives: int = 1
     both_directions: bool = True
@@ -181,6 +184,8 @@ class InterleavedSettings(RunSettings):
         super().__post_init__()
         fits = self.block == 0 or (self.block > 1 and self.batch_size % self.block == 0)
         require(fits, f"block is {self.block}; it is a number of rows above 1 that divides batch_size ({self.batch_size}), or 0")
+        apart = self.together > 0 and self.rows_per_block % self.together == 0
+        require(apart, f"together is {self.together}; it is a number of rows that divides the block of {self.rows_per_block}")
         require(0 < self.fraction <= 1, f"fraction is {self.fraction}; it is a share of rows, above 0 and at most 1")
         require(self.negatives in NEGATIVES, f"negatives is '{self.negatives}'; use one of {', '.join(NEGATIVES)}")
         least = min(self.projector_steps, self.hard_negatives, self.train_tower)

@@ -52,3 +52,12 @@ def test_smaller_fractions_lie_in_larger_ones():
     kept = [{name for name in names if in_fraction(name, share)} for share in (0.01, 0.04, 0.16, 0.64, 1.0)]
     assert all(small < large for small, large in pairwise(kept)) and len(kept[-1]) == 4000
     assert [len(some) for some in kept[:4]] == pytest.approx([40, 160, 640, 2560], rel=0.3)
+
+
+def test_rows_of_one_image_stay_side_by_side_and_all_come_once():
+    order = BlockOrder([12, 7], [12, 8], 8, 4, 5, together=4)
+    blocks = [(taken.source, taken.rows.tolist()) for step in range(10) for taken in order.batch(step)]
+    assert {tuple(rows) for source, rows in blocks if source == 0} == {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)}
+    assert {tuple(rows) for source, rows in blocks if source == 1} == {(0, 1, 2, 3), (4, 5, 6, 0)}  # filled up with the first
+    with pytest.raises(SettingsError, match="blocks of 4 rows are not made of 3"):
+        BlockOrder([12], [1], 8, 4, 0, together=3)
