@@ -11,6 +11,7 @@ from rich.console import Console
 
 from geolangbind import cli_datasets, cli_evaluate, cli_merge, cli_pairs, cli_shards, cli_weights, commands
 from geolangbind.crashtest import cli as cli_crashtest
+from geolangbind.demo_interleaved import cli as cli_interleaved
 from geolangbind.errors import GeoLangBindError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ cli_pairs.register(app)
 cli_weights.register(app)
 cli_merge.register(app)
 cli_crashtest.register(app)
+cli_interleaved.register(app)
 console = Console(highlight=False)
 warnings_console = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -20,7 +20,6 @@ Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 """Measures by arm, one per seed."""
 
 ACCURACY, KEPT = "study.png", "unseen.png"
-_BEGIN, _END = "<!-- study -->", "<!-- end of study -->"
 _COMPARISONS = (
     ("joint", "merged", "joint mixing over progressive merging"),
     ("joint", "sequential", "joint mixing over sequential groups"),
@@ -84,16 +83,25 @@ def insert(out: Path, document: Path, seeds: int, arms: Sequence[Arm]) -> None:
     Raises:
         SettingsError: the document lacks the markers.
     """
-    text = document.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
-    if not begin or not end:
-        raise SettingsError(f"{document} has no lines '{_BEGIN}' and '{_END}'; add them where the study's tables belong")
+    insert_between(document, "study", body(collect(out, seeds, arms), "images/"))
     (document.parent / "images").mkdir(exist_ok=True)
     for name in (ACCURACY, KEPT):
         shutil.copyfile(out / name, document.parent / "images" / name)
+
+
+def insert_between(document: Path, name: str, text: str) -> None:
+    """Replace what stands in a document between its lines `<!-- NAME -->` and `<!-- end of NAME -->`.
+
+    Raises:
+        SettingsError: the document lacks them.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, begins, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, ends, tail = rest.partition(end)
+    if not begins or not ends:
+        raise SettingsError(f"{document} has no lines '{begin}' and '{end}'; add them where the tables belong")
     with atomic_path(document) as part:
-        part.write_text(f"{head}{_BEGIN}\n\n{body(collect(out, seeds, arms), 'images/')}\n\n{_END}{tail}", encoding="utf-8")
+        part.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
 
 
 def values(cells: Cells, arm: str, measure: str, modality: str | None = None) -> list[float]:

@@ -1,0 +1,106 @@
+"""How big the demo is, and the one recipe of its models: all figures are here, the same for every seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from geolangbind.demo_interleaved.fit import Recipe
+from geolangbind.demo_interleaved.world import WorldSettings
+from geolangbind.errors import SettingsError
+
+TASKS = {
+    "region": 4.0,
+    "referring": 3.0,
+    "place": 1.0,
+    "place_to_image": 0.5,
+    "scene_class": 0.5,
+    "caption": 1.0,
+    "sensors": 2.0,
+    "two_sensors": 1.0,
+    "change": 2.0,
+}
+"""Share of blocks by source, for the interleaved encoder and, of their own tasks, for the controls."""
+
+RECIPE: Mapping[str, Any] = {
+    "tower": "planet-tiny",
+    "backbone": {
+        "config": {
+            "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 48,
+            "intermediate_size": 480,
+        }
+    },
+    "model": {"factor": 2, "enlarge": 2},
+    "sources": {name: {"weight": weight} for name, weight in TASKS.items()},
+    "steps": 900,
+    "batch_size": 256,
+    "block": 256,
+    "together": 4,
+    "hard_negatives": 1,
+    "temperature": {"start": 0.07},
+    "optim": {"lr": 1e-3, "weight_decay": 0.05, "warmup_steps": 50},
+    "machine": {"accelerator": "cpu", "precision": "32-true", "devices": 1},
+    "checkpoint_every": 200,
+    "keep_checkpoints": 1,
+}  # fmt: skip
+"""Of the interleaved encoder, in the words of `conf/interleaved.yaml`."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of a demo.
+
+    Attributes:
+        name: key of `PROFILES`.
+        world: its data.
+        seeds: how many models of each kind, from seed 0.
+        recipe: of the interleaved encoder.
+        dual_lr: learning rate of the dual encoder, whose training ends when it has taken as many operations as the interleaved one's.
+        small: recipe of the MLP and of box + type.
+        ablation_steps: of each run of the ablations.
+    """
+
+    name: str
+    world: WorldSettings = field(default_factory=WorldSettings)
+    seeds: int = 1
+    recipe: Mapping[str, Any] = field(default_factory=lambda: RECIPE)
+    dual_lr: float = 5e-4
+    small: Recipe = field(default_factory=lambda: Recipe(1500))
+    ablation_steps: int = 300
+
+    def key(self) -> str:
+        """Short hash of the recipe: models of another one lie in folders of another name."""
+        return short_hash({"recipe": self.recipe, "dual_lr": self.dual_lr, "small": asdict(self.small)})
+
+
+def short_hash(told: object) -> str:
+    """Eight letters that stand for plain values."""
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _smoke() -> Profile:
+    world = WorldSettings(
+        staged=24, sensors=8, changed=8, ordinary=24, held_out=12, held_out_sensors=6, held_out_changed=6, held_out_ordinary=12,
+        queries=8, phrases=20, boxes=10, places=6, captions=8, changes=9,
+    )  # fmt: skip
+    slim = {"config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}}
+    changes = {"backbone": slim, "model": {"factor": 4}, "steps": 3, "batch_size": 8, "block": 8, "optim": {"warmup_steps": 1}}
+    return Profile("smoke", world, 1, {**RECIPE, **changes}, small=Recipe(3), ablation_steps=2)
+
+
+_QUICK = Profile("quick")
+PROFILES = {profile.name: profile for profile in (_smoke(), _QUICK, replace(_QUICK, name="full", seeds=3))}
+
+
+def get_profile(name: str) -> Profile:
+    """Look a profile up.
+
+    Raises:
+        SettingsError: unknown name.
+    """
+    if name not in PROFILES:
+        raise SettingsError(f"unknown profile '{name}'; profiles are {', '.join(PROFILES)}")
+    return PROFILES[name]
