@@ -29,16 +29,16 @@ RECIPE: Mapping[str, Any] = {
     "tower": "planet-tiny",
     "backbone": {
         "config": {
-            "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 48,
+            "hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 48,
             "intermediate_size": 480,
         }
     },
-    "model": {"factor": 2, "enlarge": 2},
+    "model": {"factor": 4, "enlarge": 2},
     "sources": {name: {"weight": weight} for name, weight in TASKS.items()},
-    "steps": 900,
+    "steps": 1200,
     "batch_size": 256,
     "block": 256,
-    "together": 4,
+    "together": 8,
     "hard_negatives": 1,
     "temperature": {"start": 0.07},
     "optim": {"lr": 1e-3, "weight_decay": 0.05, "warmup_steps": 50},

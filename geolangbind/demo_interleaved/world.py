@@ -54,7 +54,7 @@ class WorldSettings:
     held_out_sensors: int = 300
     held_out_changed: int = 500
     held_out_ordinary: int = 600
-    regions_per_scene: int = 4
+    regions_per_scene: int = 8
     queries: int = 500
     phrases: int = 100
     boxes: int = 50
