@@ -36,6 +36,8 @@ check: install ## ruff and mypy --strict
 bench: install ## benchmarks: ratios measured in one run
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/evaluate.py
+	$(BIN)/python benchmarks/interleaved.py
+	$(BIN)/python benchmarks/interleaved_gpu.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/planet_speed.py
