@@ -21,10 +21,12 @@ from geolangbind.checkpoint import atomic_folder
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
 from geolangbind.instruct.features import Features
-from geolangbind.instruct.images import as_seen, gsd_and_day
+from geolangbind.instruct.images import gsd_and_day, samples_seen
 from geolangbind.interleaved.encoder import InterleavedEncoder
+from geolangbind.model import GeoLangBind
 
 _WHAT = "patch tokens beside last features, each token standardised, float16"
+_WHAT_QWEN = "merged patches of Qwen2-VL, float16"
 _TOLD = "features.json"
 _AT_ONCE = 64
 
@@ -32,8 +34,10 @@ _AT_ONCE = 64
 def eye_identity(encoder: InterleavedEncoder) -> str:
     """Hex SHA-256 of all that features depend on beside the shards: weights, normalisation and the size at which images are seen."""
     model, digest = encoder.model, hashlib.sha256()
-    sizes = {"enlarge": model.config.enlarge, "joined": model.config.factor if model.config.projector == "shuffle" else 1}
-    told = {"what": _WHAT, **sizes, "statistics": encoder.tower.statistics.to_json(), "tower": str(model.tower.config)}
+    told: dict[str, Any] = {"what": _WHAT_QWEN, "tower": str(model.tower.config)}
+    if isinstance(encoder.tower, GeoLangBind):
+        sizes = {"enlarge": model.config.enlarge, "joined": model.config.factor if model.config.projector == "shuffle" else 1}
+        told |= {"what": _WHAT, **sizes, "statistics": encoder.tower.statistics.to_json()}
     digest.update(json.dumps(told, sort_keys=True).encode())
     for name, tensor in sorted(model.tower.state_dict().items()):
         digest.update(name.encode())
@@ -95,9 +99,9 @@ def _write_stream(
     facts: list[tuple[float | None, str | None]] = []
     for first in range(0, len(stream), _AT_ONCE):
         samples = stream.read_many(range(first, min(first + _AT_ONCE, len(stream))))
-        pixels, batch, valid = as_seen(samples, encoder)
+        pixels, channels, valid = samples_seen(samples, encoder)
         with torch.inference_mode():
-            seen = encoder.model.vision_features(pixels.to(device), batch.channels, None if valid is None else valid.to(device))
+            seen = encoder.model.vision_features(pixels.to(device), channels, None if valid is None else valid.to(device))
         found = seen.to("cpu", torch.float16).numpy()
         if held is None:
             held = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(stream), *found.shape[1:]))

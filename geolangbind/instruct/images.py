@@ -6,10 +6,8 @@ import datetime as dt
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
-from geolangbind.data.batch import Batch, collate
-from geolangbind.data.resize import average_to
+from geolangbind.data.batch import collate
 from geolangbind.data.sample import Sample, SampleMeta
 from geolangbind.data.shards import Stream
 from geolangbind.errors import DataError
@@ -17,7 +15,7 @@ from geolangbind.instruct.features import Features
 from geolangbind.instruct.rows import Pairs, StoredImage
 from geolangbind.interleaved.collate import ImageRef
 from geolangbind.interleaved.encoder import InterleavedEncoder
-from geolangbind.interleaved.images import fitted_size, image_key, open_image
+from geolangbind.interleaved.images import Seen, as_seen, image_key, open_image
 from geolangbind.interleaved.segments import Image, ImageFacts
 
 
@@ -61,10 +59,10 @@ class Images:
                 found[key] = open_image(image, self.encoder.tower, self.encoder.model).ref
         for (shards, stream), numbers in wanted.items():
             if self.features is None:
-                pixels, batch, valid = as_seen(stream.read_many(list(numbers.values())), self.encoder)
-                group = (batch.channels, tuple(pixels.shape[1:]))
-                masks = [None] * len(pixels) if valid is None else list(valid)
-                refs = (ImageRef(key, group, pixels[row], batch.channels, masks[row]) for row, key in enumerate(numbers))
+                seen = samples_seen(stream.read_many(list(numbers.values())), self.encoder)
+                group = seen.channels, seen.pixels.shape[1:]
+                masks = [None] * len(seen.pixels) if seen.valid is None else list(seen.valid)
+                refs = (ImageRef(key, group, seen.pixels[row], seen.channels, masks[row]) for row, key in enumerate(numbers))
             else:
                 held = self.features[shards].maps[self._place(shards, stream)]
                 rows = torch.from_numpy(held[list(numbers.values())])
@@ -98,22 +96,16 @@ def gsd_and_day(meta: SampleMeta) -> tuple[float | None, str | None]:
     return meta.gsd_m, None if meta.datetime is None else meta.datetime[:10]
 
 
-def as_seen(samples: Sequence[Sample], encoder: InterleavedEncoder) -> tuple[Tensor, Batch, Tensor | None]:
-    """Samples of one stream as the tower takes them.
-
-    Returns:
-        Pixels (n, C, H, W) as `open_image` would make them, the batch they come from, and which pixels are valid, (n, H, W) or None.
+def samples_seen(samples: Sequence[Sample], encoder: InterleavedEncoder) -> Seen:
+    """Samples of one stream as the tower takes them, and as `open_image` would make them.
 
     Raises:
         DataError: a sample holds no data or nothing but zeros.
-        UnitError: the tower was never taught what the samples measure.
+        SensorError: see `as_seen`.
+        UnitError: see `as_seen`.
     """
     _refuse_zeros(samples)
-    batch = collate(samples)
-    everywhere = torch.ones(batch.image[:, 0].shape, dtype=torch.bool) if batch.valid is None else batch.valid
-    pixels, seen = average_to(batch.image, everywhere, *fitted_size(encoder.model, *batch.image.shape[2:]))
-    valid = None if bool(seen.all()) else seen
-    return encoder.tower.normalize_physical(pixels, batch.channels, batch.sensor, batch.bands, valid), batch, valid
+    return as_seen(collate(samples), encoder.tower, encoder.model)
 
 
 def _refuse_zeros(samples: Sequence[Sample]) -> None:

@@ -23,7 +23,7 @@ from geolangbind.instruct.images import Images
 from geolangbind.instruct.order import BlockOrder, in_fraction
 from geolangbind.instruct.reading import Chosen, Reader, batches
 from geolangbind.instruct.rows import Pairs
-from geolangbind.instruct.settings import InterleavedSettings, SourceChoice
+from geolangbind.instruct.settings import STOCK, InterleavedSettings, SourceChoice
 from geolangbind.instruct.task import InterleavedTask
 from geolangbind.instruct.validate import Held
 from geolangbind.interleaved.backbone import build_backbone, describe_backbone
@@ -141,17 +141,22 @@ def start_encoder(settings: InterleavedSettings) -> InterleavedEncoder:
         GeoLangBindError: a part cannot be loaded, or they do not fit together.
     """
     choice, vocabulary = settings.backbone, vocabulary_for(settings.backbone.source)
-    tower = load(settings.tower)
-    tower.parents = [{"path": settings.tower, "sha256": file_sha256(find_source(settings.tower).weights), "role": "start"}]
+    tower = None
+    if settings.tower != STOCK:
+        tower = load(settings.tower)
+        tower.parents = [{"path": settings.tower, "sha256": file_sha256(find_source(settings.tower).weights), "role": "start"}]
     config = dict(choice.config) if choice.source else {"vocab_size": vocabulary.size, **choice.config}
-    spec = describe_backbone(choice.kind, choice.source or None, config or None, positions=choice.positions or None, dtype=choice.dtype)
+    spec = describe_backbone(
+        choice.kind, choice.source or None, config or None,
+        positions=choice.positions or None, dtype=choice.dtype, vision=settings.tower == STOCK,
+    )  # fmt: skip
     backbone = build_backbone(spec)
     if settings.lora.r:
         add_lora(backbone, LoraSettings(**vars(settings.lora)))
     told = vars(settings.rendering)
     rendering = Rendering(**{**told, "image_facts": tuple(told["image_facts"])})
     shape = InterleavedConfig(**vars(settings.model), dims=tuple(settings.matryoshka.dims))
-    return InterleavedEncoder.create(tower, backbone, vocabulary, rendering, shape)
+    return InterleavedEncoder.create(tower or backbone.take_vision(), backbone, vocabulary, rendering, shape)
 
 
 def vocabulary_for(source: str) -> Vocabulary:

@@ -9,6 +9,8 @@ from typing import Any, Self
 from geolangbind.train.run_settings import RunSettings, require, settings_of
 
 NEGATIVES = ("batch", "block")
+STOCK = "stock"
+"""In place of a tower: the one that Qwen2-VL comes with."""
 _BACKBONES = ("tiny", "text", "qwen2-vl")
 
 
@@ -134,7 +136,8 @@ class InterleavedSettings(RunSettings):
     """One run of the interleaved encoder; see `RunSettings` for what is not told here.
 
     Attributes:
-        tower: model or run folder whose vision tower sees the images, or planet-tiny.
+        tower: model or run folder whose vision tower sees the images, or planet-tiny; "stock" for a qwen2-vl backbone's own, with
+            model.projector "none".
         backbone: the language model.
         lora: adapters on it.
         model: between the two.
@@ -188,6 +191,14 @@ class InterleavedSettings(RunSettings):
         require(apart, f"together is {self.together}; it is a number of rows that divides the block of {self.rows_per_block}")
         require(0 < self.fraction <= 1, f"fraction is {self.fraction}; it is a share of rows, above 0 and at most 1")
         require(self.negatives in NEGATIVES, f"negatives is '{self.negatives}'; use one of {', '.join(NEGATIVES)}")
+        stock = (self.tower == STOCK, self.model.projector == "none")
+        require(stock[0] == stock[1], f"tower=stock and model.projector=none go together; got '{self.tower}' and '{self.model.projector}'")
+        if self.tower == STOCK:
+            require(
+                self.backbone.kind == "qwen2-vl", f"tower=stock is that of Qwen2-VL; set backbone.kind=qwen2-vl, not {self.backbone.kind}"
+            )
+            still = self.train_tower == 0 and self.projector_steps == 0
+            require(still, "Qwen2-VL's own tower and merger stay as they are; set train_tower=0 and projector_steps=0")
         least = min(self.projector_steps, self.hard_negatives, self.train_tower)
         require(least >= 0, "projector_steps, hard_negatives and train_tower must not be negative")
         cached = self.feature_cache != "" and self.train_tower > 0

@@ -1,7 +1,8 @@
 """The language backbone: a transformers base model (no vocabulary head) behind one call, and where its weights come from.
 
 Kinds: `tiny`, a small Qwen3 of random weights that is trained whole; `text`, any decoder of text (Qwen3-0.6B and its class), in the LLaVA
-layout; `qwen2-vl`, the language part of Qwen2-VL (arXiv 2409.12191), whose image tokens may take rows and columns as positions.
+layout; `qwen2-vl`, the language part of Qwen2-VL (arXiv 2409.12191), whose image tokens may take rows and columns as positions, and on
+demand its own vision tower.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from geolangbind.checkpoint import WEIGHTS, file_sha256
 from geolangbind.errors import CheckpointError, SettingsError
 from geolangbind.interleaved.prompts import Slot
+from geolangbind.models.eye import QwenTower
 from geolangbind.weights.hub import fetch
 from geolangbind.weights.source import HUB
 
@@ -46,6 +48,7 @@ class Backbone:
         sha256: identity of the base weights, see `base_sha256`; empty where they were drawn at random.
         positions: "1d", tokens counted one after the other; or "mrope", image tokens by row and column.
         dtype: of the weights, "float32" or "bfloat16".
+        vision: its own vision tower comes with it (qwen2-vl), see `LanguageBackbone.take_vision`.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Backbone:
     sha256: str = ""
     positions: str = "1d"
     dtype: str = "float32"
+    vision: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in _POSITIONS:
@@ -62,6 +66,8 @@ class Backbone:
             raise SettingsError(f"a {self.kind} backbone takes positions {' or '.join(_POSITIONS[self.kind])}, not '{self.positions}'")
         if self.dtype not in DTYPES:
             raise SettingsError(f"a backbone's dtype is {' or '.join(DTYPES)}, not '{self.dtype}'")
+        if self.vision and self.kind != "qwen2-vl":
+            raise SettingsError(f"a {self.kind} backbone has no vision tower of its own; only qwen2-vl has")
 
     @property
     def hidden(self) -> int:
@@ -100,6 +106,7 @@ def describe_backbone(
     *,
     positions: str | None = None,
     dtype: str = "float32",
+    vision: bool = False,
 ) -> Backbone:
     """Say which language model to build.
 
@@ -109,6 +116,7 @@ def describe_backbone(
         config: for random weights, in transformers' words; `vocab_size` at least, and `model_type` for kind "text".
         positions: see `Backbone`; by default "mrope" for qwen2-vl and "1d" for the others.
         dtype: see `Backbone`.
+        vision: see `Backbone`.
 
     Raises:
         SettingsError: an unknown kind or configuration value, a model that is no decoder of text, transformers is not installed.
@@ -129,7 +137,8 @@ def describe_backbone(
     if found.model_type != expected or (kind == "text" and hasattr(found, "vision_config")):
         raise SettingsError(f"{source or 'the config'} is a {found.model_type}, not a backbone of kind '{kind}'")
     digest = "" if folder is None else base_sha256(folder)
-    return Backbone(kind, _plain(found), None if source is None else str(source), digest, positions or _POSITIONS[kind][0], dtype)
+    origin = None if source is None else str(source)
+    return Backbone(kind, _plain(found), origin, digest, positions or _POSITIONS[kind][0], dtype, vision)
 
 
 def base_sha256(folder: Path) -> str:
@@ -171,7 +180,7 @@ def build_backbone(spec: Backbone, base: str | Path | None = None, *, empty: boo
         model = _load(_folder(base or spec.source), spec, config)
     if missing := set(_ARGUMENTS) - inspect.signature(model.forward).parameters.keys():  # it would take them and not use them
         raise SettingsError(f"a {config.model_type} takes no {', '.join(sorted(missing))} and cannot be a backbone")
-    if spec.kind == "qwen2-vl":
+    if spec.kind == "qwen2-vl" and not spec.vision:
         model.visual = None  # images come from our tower
     return LanguageBackbone(spec, model).eval()
 
@@ -182,7 +191,7 @@ class LanguageBackbone(nn.Module):
     Attributes:
         spec: which.
         lora: how it is adapted, set by `lora.add_lora`; None if it is not.
-        model: of transformers, without a vision tower.
+        model: of transformers, without a vision tower once `take_vision` was called.
     """
 
     def __init__(self, spec: Backbone, model: nn.Module) -> None:
@@ -190,6 +199,22 @@ class LanguageBackbone(nn.Module):
         self.spec = spec
         self.lora: LoraSettings | None = None
         self.model: Any = model
+
+    def take_vision(self) -> QwenTower:
+        """Hand out the vision tower that came with it, once.
+
+        Raises:
+            SettingsError: it has none, or no more.
+        """
+        visual = getattr(self.model, "visual", None)
+        if visual is None:
+            raise SettingsError("the backbone has no vision tower to give; build one of kind qwen2-vl with vision=True")
+        self.model.visual = None
+        return QwenTower(visual)
+
+    @property
+    def _language(self) -> Any:  # noqa: ANN401 - a transformers model
+        return self.model.language_model if self.spec.kind == "qwen2-vl" else self.model
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Embed (B, L) token ids as (B, L, hidden)."""
@@ -212,9 +237,9 @@ class LanguageBackbone(nn.Module):
             positions = self._rows_and_columns(mask.cpu(), slots.cpu(), grids).to(embeds.device)
         else:
             positions = (mask.long().cumsum(1) - 1).clamp_min(0)
-        language = self.model.language_model if self.spec.kind == "qwen2-vl" else self.model
+        embeds = embeds.to(self.model.dtype)
         # a cache would only serve generation
-        output = language(inputs_embeds=embeds.to(self.model.dtype), attention_mask=mask.long(), position_ids=positions, use_cache=False)
+        output = self._language(inputs_embeds=embeds, attention_mask=mask.long(), position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -234,13 +259,17 @@ class LanguageBackbone(nn.Module):
         """
         from transformers import DynamicCache
 
-        begun = DynamicCache(config=self.model.config)
-        self.model(inputs_embeds=prefix.to(self.model.dtype), past_key_values=begun, use_cache=True)
+        begun = DynamicCache(config=self._language.config)
+        self._language(inputs_embeds=prefix.to(self.model.dtype), past_key_values=begun, use_cache=True)
         begun.batch_select_indices(owner)
         whole = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], dim=1)
         places = torch.arange(prefix.shape[1], whole.shape[1], device=mask.device).expand(len(mask), -1)
-        output = self.model(
-            inputs_embeds=embeds.to(self.model.dtype), attention_mask=whole.long(), position_ids=places, past_key_values=begun, use_cache=True
+        output = self._language(
+            inputs_embeds=embeds.to(self.model.dtype),
+            attention_mask=whole.long(),
+            position_ids=places,
+            past_key_values=begun,
+            use_cache=True,
         )
         states: Tensor = output.last_hidden_state
         return states

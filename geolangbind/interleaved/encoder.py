@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from geolangbind.interleaved.render import Rendering, render
 from geolangbind.interleaved.segments import Image, ImageFacts, Segment, as_segments
 from geolangbind.interleaved.vocabulary import Vocabulary
 from geolangbind.model import GeoLangBind
+from geolangbind.models.eye import QwenTower
 from geolangbind.models.interleaved import InterleavedConfig, InterleavedModel, matryoshka
 
 
@@ -28,14 +29,14 @@ class InterleavedEncoder:
 
     Attributes:
         model: tower, projector, tokens and backbone (a torch module).
-        tower: the model that the vision tower comes from; its statistics normalise images.
+        tower: the model that the vision tower comes from, whose statistics normalise images; or Qwen2-VL's own tower.
         vocabulary: of the backbone.
         rendering: how sequences are written.
         provenance: how it was made.
     """
 
     model: InterleavedModel
-    tower: GeoLangBind
+    tower: GeoLangBind | QwenTower
     vocabulary: Vocabulary
     rendering: Rendering
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class InterleavedEncoder:
     @classmethod
     def create(
         cls,
-        tower: GeoLangBind,
+        tower: GeoLangBind | QwenTower,
         backbone: LanguageBackbone,
         vocabulary: Vocabulary,
         rendering: Rendering | None = None,
@@ -51,20 +52,27 @@ class InterleavedEncoder:
     ) -> Self:
         """Join the parts; what lies between them is drawn at random, to be trained.
 
+        Qwen2-VL's own tower (`backbone.take_vision()`) brings its own tokens: with it, by default nothing lies between,
+        and boxes and places are words.
+
         Raises:
             CheckpointError: the vocabulary has more entries than the backbone.
+            SettingsError: tower and projector do not fit, see `InterleavedModel`.
         """
         if vocabulary.size > backbone.spec.vocab_size:
             raise CheckpointError(
                 f"the vocabulary '{vocabulary.name}' has {vocabulary.size} entries, the backbone {backbone.spec.vocab_size}: not its own"
             )
-        model = InterleavedModel(tower.vision, backbone, backbone.spec.hidden, config or InterleavedConfig())
-        return cls(model.eval(), tower, vocabulary, rendering or Rendering())
+        stock = isinstance(tower, QwenTower)
+        config = config or InterleavedConfig(projector="none" if stock else "shuffle")
+        rendering = rendering or (Rendering(box="text", place="text") if stock else Rendering())
+        model = InterleavedModel(tower if isinstance(tower, QwenTower) else tower.vision, backbone, backbone.spec.hidden, config)
+        return cls(model.eval(), tower, vocabulary, rendering)
 
     @property
     def backbone(self) -> LanguageBackbone:
         """The language backbone; it knows its origin and its adapters."""
-        return cast(LanguageBackbone, self.model.backbone)
+        return self.model.backbone
 
     @torch.no_grad()
     def embed(

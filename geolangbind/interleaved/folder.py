@@ -1,9 +1,9 @@
 """A model folder of the interleaved encoder, written in one step and read without running code from it.
 
 config.json           rendering, sizes, backbone, adapters, and the SHA-256 of every file whose content changes a vector
-model.safetensors     projector, region and place tokens; the backbone too where it was trained whole or drawn at random
+model.safetensors     projector, region and place tokens; the backbone too where it was trained whole or drawn at random, with its own tower
 adapter.safetensors   LoRA, where there is any
-tower/                a complete model folder of the vision tower: `geolangbind.load` reads it
+tower/                a complete model folder of the vision tower: `geolangbind.load` reads it; none where it is Qwen2-VL's own
 tokenizer.json, README.md
 """
 
@@ -27,7 +27,8 @@ from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.interleaved.lora import LoraSettings, add_lora, is_adapter
 from geolangbind.interleaved.render import Rendering
 from geolangbind.interleaved.vocabulary import vocabulary_from_json
-from geolangbind.model import load_folder
+from geolangbind.model import GeoLangBind, load_folder
+from geolangbind.models.eye import QwenTower
 from geolangbind.models.interleaved import InterleavedConfig
 from geolangbind.weights.read import read_weights
 from geolangbind.weights.source import HUB
@@ -54,13 +55,15 @@ def save_interleaved(encoder: InterleavedEncoder, folder: str | Path) -> Path:
     adapter = {name: tensor for name, tensor in tensors.items() if is_adapter(name)}
     rest = {name: tensor for name, tensor in tensors.items() if name not in adapter}
     with checkpoint.atomic_folder(Path(folder)) as part:
-        encoder.tower.save(part / TOWER, heads=False)
+        own = isinstance(encoder.tower, GeoLangBind)
+        if isinstance(encoder.tower, GeoLangBind):
+            encoder.tower.save(part / TOWER, heads=False)
         metadata = {"format": "pt"}
         checkpoint.save_tensors(part / WEIGHTS, rest, metadata)
         if adapter:
             checkpoint.save_tensors(part / ADAPTER, adapter, metadata)
         (part / TOKENIZER).write_text(encoder.vocabulary.to_json(), encoding="utf-8")
-        names = [f"{TOWER}/{CONFIG}", f"{TOWER}/{WEIGHTS}", WEIGHTS, *[ADAPTER] * bool(adapter)]
+        names = [*[f"{TOWER}/{CONFIG}", f"{TOWER}/{WEIGHTS}"] * own, WEIGHTS, *[ADAPTER] * bool(adapter)]
         config = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -108,12 +111,13 @@ def load_interleaved(source: str | Path, base: str | Path | None = None) -> Inte
         backbone = build_backbone(spec, base, empty=stored)
         if lora is not None:
             add_lora(backbone, lora)
-        encoder = InterleavedEncoder.create(load_folder(folder / TOWER), backbone, vocabulary, rendering, sizes)
+        tower = backbone.take_vision() if spec.vision else load_folder(folder / TOWER)
+        encoder = InterleavedEncoder.create(tower, backbone, vocabulary, rendering, sizes)
     encoder.provenance = provenance
     given = read_weights(folder / WEIGHTS) | ({} if lora is None else read_weights(folder / ADAPTER))
     if table := checkpoint.mismatch_table(_own_tensors(encoder), given):
         raise CheckpointError(f"weights of {folder} and its {CONFIG} do not fit, {table}")
-    encoder.model.load_state_dict(given, strict=False)  # the tower and a base from elsewhere have theirs
+    encoder.model.load_state_dict(given, strict=False)  # our tower and a base from elsewhere have theirs
     return encoder
 
 
@@ -122,13 +126,10 @@ def _stores_backbone(spec: Backbone, lora: LoraSettings | None) -> bool:
 
 
 def _own_tensors(encoder: InterleavedEncoder) -> dict[str, Tensor]:
-    """What the folder itself stores: all but the tower, and but a base that can be had elsewhere."""
-    whole = _stores_backbone(encoder.backbone.spec, encoder.backbone.lora)
-    return {
-        name: tensor
-        for name, tensor in encoder.model.state_dict().items()
-        if not name.startswith("tower.") and (whole or is_adapter(name) or not name.startswith("backbone."))
-    }
+    """What the folder itself stores: all but our tower, and but a base that can be had elsewhere, to which Qwen2-VL's own tower belongs."""
+    spec, whole = encoder.backbone.spec, _stores_backbone(encoder.backbone.spec, encoder.backbone.lora)
+    elsewhere = tuple([] if whole else ["backbone."]) + tuple([] if whole and spec.vision else ["tower."])
+    return {name: tensor for name, tensor in encoder.model.state_dict().items() if is_adapter(name) or not name.startswith(elsewhere)}
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -142,6 +143,12 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
             raise CheckpointError(
                 f"{path} is not the file that this model was saved with (its SHA-256 differs); its parts only work together"
             )
+
+
+def _seen_by(tower: GeoLangBind | QwenTower) -> str:
+    if isinstance(tower, QwenTower):
+        return "the backbone's own; sees red, green and blue"
+    return f"trained on {', '.join(sorted(tower.trained_sensors)) or 'sensors not recorded'}; see `{TOWER}/{CARD}`"
 
 
 def _card(config: Mapping[str, Any], encoder: InterleavedEncoder) -> str:
@@ -158,7 +165,7 @@ def _card(config: Mapping[str, Any], encoder: InterleavedEncoder) -> str:
     told = [
         f"Backbone: {spec.kind}, {spec.config['model_type']} of width {spec.hidden}, {adapted}, from {spec.source or 'random weights'}.",
         f"Sequences: written as {encoder.rendering.serializer}, at most {encoder.rendering.max_length} tokens.",
-        f"Sensors seen by the vision tower: {', '.join(sorted(encoder.tower.trained_sensors)) or 'none recorded'}. See `{TOWER}/{CARD}`.",
+        f"Vision tower: {_seen_by(encoder.tower)}.",
         *(f"{key}: {value if isinstance(value, str) else dumps(value, ensure_ascii=False)}." for key, value in encoder.provenance.items()),
     ]
     if not _stores_backbone(spec, lora):

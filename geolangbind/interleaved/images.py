@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from geolangbind.data.batch import Batch
 from geolangbind.data.rasters import Raster, read_raster
 from geolangbind.data.resize import average_to, shrunk_size
 from geolangbind.errors import DataError, SensorError
 from geolangbind.interleaved.collate import ImageRef
 from geolangbind.interleaved.segments import Image, ImageFacts
 from geolangbind.model import GeoLangBind
+from geolangbind.models.eye import PICTURE, QwenTower
 from geolangbind.models.interleaved import InterleavedModel
 from geolangbind.physical import PhysicalImage, physical_image
+from geolangbind.sensors.channels import ChannelSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +42,45 @@ def image_key(image: Image) -> Hashable:
     return source, id(image.valid), image.sensor, tuple(image.bands or ()), image.unit
 
 
-def open_image(image: Image, tower: GeoLangBind, model: InterleavedModel) -> OpenImage:
-    """Read and normalise one image. One that is much larger than the tower's is averaged down; see `fitted_size`.
+class Seen(NamedTuple):
+    """Images of one sensor as the model takes them.
+
+    Attributes:
+        pixels: (n, C, height, width) float32, normalised.
+        channels: C channels.
+        valid: (n, height, width) bool, or None where all is valid.
+    """
+
+    pixels: Tensor
+    channels: ChannelSet
+    valid: Tensor | None
+
+
+def as_seen(values: PhysicalImage | Batch, tower: GeoLangBind | QwenTower, model: InterleavedModel, gsd_m: float | None = None) -> Seen:
+    """Size and normalise images. Those much larger than our tower's are averaged down; see `fitted_size`.
+
+    Args:
+        values: in canonical units.
+        tower: whose statistics normalise them.
+        model: that will see them.
+        gsd_m: ground sampling distance in metres.
+
+    Raises:
+        DataError: they are too small or too narrow.
+        SensorError: Qwen2-VL's own tower cannot see this sensor.
+        UnitError: the tower was never taught what the images measure.
+    """
+    if isinstance(tower, QwenTower):
+        return Seen(tower.pictures(values.image, values.channels, values.sensor, values.valid), PICTURE, None)
+    count, _, height, width = values.image.shape
+    everywhere = torch.ones(count, height, width, dtype=torch.bool) if values.valid is None else values.valid
+    pixels, covered = average_to(values.image, everywhere, *fitted_size(model, height, width))
+    valid = None if bool(covered.all()) else covered
+    return Seen(tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, valid, gsd_m), values.channels, valid)
+
+
+def open_image(image: Image, tower: GeoLangBind | QwenTower, model: InterleavedModel) -> OpenImage:
+    """Read one image, see `as_seen`.
 
     Args:
         image: a file, a `Raster` or pixels.
@@ -48,7 +89,7 @@ def open_image(image: Image, tower: GeoLangBind, model: InterleavedModel) -> Ope
 
     Raises:
         DataError: it cannot be read, or holds no data or nothing but zeros.
-        SensorError: sensor or bands are not known.
+        SensorError: sensor or bands are not known, or Qwen2-VL's own tower cannot see them.
         UnitError: the unit is not known, or one that the tower was never taught.
     """
     values, gsd_m = _physical(image)
@@ -58,37 +99,37 @@ def open_image(image: Image, tower: GeoLangBind, model: InterleavedModel) -> Ope
     if valid is not None and not valid.any():
         raise DataError("the image has no valid pixel; leave it out")
     height, width = pixels.shape[-2:]
-    everywhere = torch.ones(1, height, width, dtype=torch.bool) if valid is None else valid
-    pixels, covered = average_to(pixels, everywhere, *fitted_size(model, height, width))
-    seen = None if covered.all() else covered
-    normalized = tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, seen, gsd_m)[0]
-    group = values.channels, normalized.shape
+    seen = as_seen(values, tower, model, gsd_m)
+    group = seen.channels, seen.pixels.shape[1:]
     return OpenImage(
         ImageFacts(values.sensor, values.bands, height, width, gsd_m, image.date),
-        ImageRef(image_key(image), group, normalized, values.channels, None if seen is None else seen[0]),
+        ImageRef(image_key(image), group, seen.pixels[0], seen.channels, None if seen.valid is None else seen.valid[0]),
     )
 
 
 def fitted_size(model: InterleavedModel, height: int, width: int) -> tuple[int, int]:
     """Height and width in pixels at which a model sees an image.
 
-    As `data.resize.shrunk_size`, and then down to the next sides whose tokens the projector can join.
+    As `data.resize.shrunk_size`, and then down to the next sides whose tokens the projector can join; Qwen2-VL's own tower has its own way.
 
     Raises:
         DataError: a side is too short for one token.
     """
-    sides = shrunk_size(height, width, model.tower.config.image_size)
-    fitted = [next((pixels for pixels in range(side, 0, -1) if _fits(model, pixels)), 0) for side in sides]
+    if isinstance(model.tower, QwenTower):
+        return model.tower.fitted_size(height, width)
+    config = model.tower.config
+    joined = model.config.factor if model.config.projector == "shuffle" else 1
+
+    def fits(pixels: int) -> bool:
+        seen = pixels * model.config.enlarge
+        return seen >= config.stride and config.tokens_along(seen) % joined == 0
+
+    sides = shrunk_size(height, width, config.image_size)
+    fitted = [next((pixels for pixels in range(side, 0, -1) if fits(pixels)), 0) for side in sides]
     if 0 in fitted:
-        least = next(pixels for pixels in range(1, 10**6) if _fits(model, pixels))
+        least = next(pixels for pixels in range(1, 10**6) if fits(pixels))
         raise DataError(f"an image of {height} x {width} px is too small or too narrow; this model needs {least} px on each side")
     return fitted[0], fitted[1]
-
-
-def _fits(model: InterleavedModel, pixels: int) -> bool:
-    config, seen = model.tower.config, pixels * model.config.enlarge
-    joined = model.config.factor if model.config.projector == "shuffle" else 1
-    return seen >= config.stride and config.tokens_along(seen) % joined == 0
 
 
 def _physical(image: Image) -> tuple[PhysicalImage, float | None]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,13 @@ from torch.nn import functional as F
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.interleaved.prompts import ImageGroup, Prompts, Slot
 from geolangbind.models.encoder import VisionEncoder
+from geolangbind.models.eye import Eye, OwnEye, QwenTower
 from geolangbind.sensors.channels import ChannelSet
 
-PROJECTORS = ("shuffle", "resampler")
+if TYPE_CHECKING:
+    from geolangbind.interleaved.backbone import LanguageBackbone
+
+PROJECTORS = ("shuffle", "resampler", "none")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class InterleavedConfig:
 
     Attributes:
         projector: "shuffle" joins `factor` x `factor` neighbouring tokens into one (3 for 27 x 27 tokens, 2 for 8 x 8); "resampler" asks
-            `queries` x `queries` learned questions to all tokens of an image, whatever its grid.
+            `queries` x `queries` learned questions to all tokens of an image, whatever its grid; "none" hands on what Qwen2-VL's own tower
+            sees, whose merger is one already.
         factor: see above.
         queries: see above.
         enlarge: images are enlarged so many times before they enter the tower: small chips have few tokens otherwise.
@@ -65,19 +70,27 @@ class InterleavedModel(nn.Module):
     """See the module's text.
 
     Args:
-        tower: vision tower; runs without gradients unless its parameters ask for some.
-        backbone: see `geolangbind.interleaved.backbone`; `backbone.embed_tokens(ids)` and
-            `backbone(embeds, mask, slots, grids)` are all that is used.
+        tower: ours or Qwen2-VL's own; runs without gradients unless its parameters ask for some.
+        backbone: the language model.
         hidden: H of the backbone.
         config: see `InterleavedConfig`.
+
+    Raises:
+        SettingsError: projector "none" without Qwen2-VL's own tower, or the tower without it; or a tower of another language model.
     """
 
-    def __init__(self, tower: VisionEncoder, backbone: nn.Module, hidden: int, config: InterleavedConfig) -> None:
+    def __init__(self, tower: VisionEncoder | QwenTower, backbone: LanguageBackbone, hidden: int, config: InterleavedConfig) -> None:
         super().__init__()
         self.config, self.hidden = config, hidden
         self.tower, self.backbone = tower, backbone
-        self.feature_width = 2 * tower.config.width
-        self.projector = (Shuffle if config.projector == "shuffle" else Resampler)(self.feature_width, hidden, config)
+        self.feature_width = self.eye.feature_width
+        self.as_is = config.projector == "none"
+        if self.as_is != isinstance(tower, QwenTower):
+            raise SettingsError(f"projector is '{config.projector}'; 'none' goes with Qwen2-VL's own tower, and only with it")
+        if self.as_is and self.feature_width != hidden:
+            raise SettingsError(f"the tower's tokens have {self.feature_width} numbers, the language model's {hidden}: not of one model")
+        kinds: dict[str, type[Shuffle | Resampler | AsIs]] = {"shuffle": Shuffle, "resampler": Resampler, "none": AsIs}
+        self.projector = kinds[config.projector](self.feature_width, hidden, config)
         self.where = nn.Linear(8 * config.waves, hidden)
         self.region = _mlp(self.feature_width, hidden)
         self.place = _mlp(6 * config.place_waves, hidden)
@@ -86,34 +99,31 @@ class InterleavedModel(nn.Module):
         self.readout = nn.Linear(hidden, hidden, bias=False)
         nn.init.normal_(self.kinds.weight, std=0.02)
 
+    @property
+    def eye(self) -> Eye:
+        """How the tower is asked."""
+        return self.tower if isinstance(self.tower, QwenTower) else OwnEye(self.tower, self.config.enlarge)
+
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tokens that an image of so many pixels takes in a prompt.
 
         Raises:
             DataError: the tower's grid cannot be shuffled by the projector's factor.
         """
-        along = self.tower.config.tokens_along
-        return self.projector.grid_of(along(height * self.config.enlarge), along(width * self.config.enlarge))
+        return self.projector.grid_of(*self.eye.grid_of(height, width))
 
     def vision_features(self, pixels: Tensor, channels: ChannelSet, valid: Tensor | None = None) -> Tensor:
-        """What the tower sees: its patch embedding beside its last features, (n, rows, columns, F) float.
+        """What the tower sees, see `Eye`: (n, rows, columns, F) float.
 
         Args:
-            pixels: (n, C, height, width) float32, normalised as the tower's checkpoint says.
+            pixels: (n, C, height, width) float32, normalised as the tower was trained.
             channels: of the images; required, there is no default sensor.
             valid: (n, height, width) bool, False where there is no data; or None.
 
         Raises:
             DataError: an image without a single valid pixel, or not finite.
         """
-        times = self.config.enlarge
-        rows, columns = (self.tower.config.tokens_along(side * times) for side in pixels.shape[2:])
-        if times > 1:
-            pixels = F.interpolate(pixels, scale_factor=times, mode="bilinear", align_corners=False)
-            valid = None if valid is None else valid.repeat_interleave(times, 1).repeat_interleave(times, 2)
-        seen = self.tower(pixels, channels=channels, valid=valid)
-        both = torch.cat([_standard(seen.patch_tokens), _standard(seen.features)], dim=2)
-        return both.unflatten(1, (rows, columns))
+        return self.eye.vision_features(pixels, channels, valid)
 
     def forward(self, prompts: Prompts) -> Tensor:
         """Unit vectors of a batch of prompts: (B, D) float32.
@@ -122,13 +132,13 @@ class InterleavedModel(nn.Module):
             DataError: a group of images has neither features nor pixels with channels.
         """
         features = [self._features(group) for group in prompts.groups]
-        embeds: Tensor = self.backbone.embed_tokens(prompts.ids)  # type: ignore[operator]
+        embeds = self.backbone.embed_tokens(prompts.ids)
         kinds = self.kinds(prompts.slots).to(embeds.dtype)
         embeds = torch.where(prompts.slots[..., None] == Slot.TEXT, embeds, kinds)
         grids: list[tuple[int, int]] = []
         if len(prompts.images):
             tokens, grids = self._image_tokens(features, prompts.images.tolist())
-            embeds = self._put(embeds, prompts.slots, Slot.IMAGE, tokens)
+            embeds = self._put(embeds, prompts.slots, Slot.IMAGE, tokens, as_is=self.as_is)
         last = prompts.mask.sum(1) - 1
         if len(prompts.regions):
             tokens = self._region_tokens(features, prompts.regions)
@@ -147,9 +157,11 @@ class InterleavedModel(nn.Module):
             last = last - first
         return F.normalize(states[torch.arange(len(last), device=last.device), last].float(), dim=1)
 
-    def _put(self, embeds: Tensor, slots: Tensor, kind: Slot, tokens: Tensor) -> Tensor:
-        """`embeds` with the tokens of one kind of slot added at its positions, in reading order."""
+    def _put(self, embeds: Tensor, slots: Tensor, kind: Slot, tokens: Tensor, *, as_is: bool = False) -> Tensor:
+        """`embeds` with the tokens of one kind of slot added at its positions, in reading order; or with nothing but them there."""
         at = (slots == kind).nonzero()
+        if as_is:
+            return embeds.index_put((at[:, 0], at[:, 1]), tokens.to(embeds.dtype))
         return embeds.index_put((at[:, 0], at[:, 1]), (tokens * self.scale[kind]).to(embeds.dtype), accumulate=True)
 
     def _features(self, group: ImageGroup) -> Tensor:
@@ -166,8 +178,10 @@ class InterleavedModel(nn.Module):
         sizes: list[tuple[int, int]] = []
         for group in features:
             grid = self.projector.grid_of(*group.shape[1:3])
-            placed = self.where(box_code(grid_boxes(*grid, group.device), self.config.waves))
-            tokens += (self.projector(group) + placed).unbind()
+            found = self.projector(group)
+            if not self.as_is:
+                found = found + self.where(box_code(grid_boxes(*grid, group.device), self.config.waves))
+            tokens += found.unbind()
             sizes += [grid] * len(group)
         return torch.cat([tokens[image] for image in uses]), [sizes[image] for image in uses]
 
@@ -228,6 +242,21 @@ class Resampler(nn.Module):
         asked = self.asked + self.where(box_code(grid_boxes(self.side, self.side, features.device), self.waves))
         found, _ = self.attention(asked.expand(count, -1, -1), keys, keys, need_weights=False)
         return cast(Tensor, self.mlp(found))
+
+
+class AsIs(nn.Module):
+    """Features are tokens already."""
+
+    def __init__(self, width: int, hidden: int, config: InterleavedConfig) -> None:
+        super().__init__()
+
+    def grid_of(self, rows: int, columns: int) -> tuple[int, int]:
+        """See `InterleavedModel.grid_of`."""
+        return rows, columns
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, rows, columns, H) to (n, tokens, H)."""
+        return features.flatten(1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +353,3 @@ def matryoshka(vectors: Tensor, dim: int) -> Tensor:
 
 def _mlp(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
-
-
-def _standard(tokens: Tensor) -> Tensor:
-    return F.layer_norm(tokens.float(), tokens.shape[-1:])

@@ -91,8 +91,8 @@ def test_a_failure_leaves_no_folder(tmp_path, encoder, shards, monkeypatch):
 def test_a_chip_without_data_is_refused(encoder, shards):
     from dataclasses import replace
 
-    from geolangbind.instruct.images import as_seen
+    from geolangbind.instruct.images import samples_seen
 
     sample = shards.streams[0].read(0)
     with pytest.raises(DataError, match=f"every pixel of sample {sample.key} is zero"):
-        as_seen([sample, replace(sample, image=np.zeros_like(sample.image))], encoder)
+        samples_seen([sample, replace(sample, image=np.zeros_like(sample.image))], encoder)
