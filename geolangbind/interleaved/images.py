@@ -61,7 +61,8 @@ def open_image(image: Image, tower: GeoLangBind, model: InterleavedModel) -> Ope
     everywhere = torch.ones(1, height, width, dtype=torch.bool) if valid is None else valid
     pixels, covered = average_to(pixels, everywhere, *fitted_size(model, height, width))
     seen = None if covered.all() else covered
-    normalized = tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, seen, gsd_m)[0]
+    # without gsd_m, which would be compared with what the tower alone was trained on
+    normalized = tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, seen)[0]
     group = values.channels, normalized.shape
     return OpenImage(
         ImageFacts(values.sensor, values.bands, height, width, gsd_m, image.date),
