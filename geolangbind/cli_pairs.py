@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
 @pairs.command("build")
 def pairs_build(
     shards: Annotated[list[str], typer.Argument(help="Folders with an index.json, paths or https://, s3://.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not hold pairs yet.")],
     kinds: Annotated[
-        str, typer.Option(help="Comma-separated, of labels, captions, boxes, questions, places, edits, dates, sensors.")
+        str, typer.Option(help="Comma-separated, of labels, captions, boxes, questions, places, edits, dates, sensors; by default all.")
     ] = "labels,captions,boxes,questions,places,edits,dates,sensors",
     split: Annotated[str | None, typer.Option(help="Only samples of this split, and those that say none.")] = None,
 ) -> None:
@@ -39,6 +39,7 @@ def pairs_build(
     console.print(render_sources(built))
     if empty:
         notices.print(f"nothing in the shards to make these from: {', '.join(empty)}")
+    console.print(f"next: geolangbind pairs show {out}", soft_wrap=True)
 
 
 @pairs.command("show")
@@ -47,7 +48,10 @@ def pairs_show(
     examples: Annotated[int, typer.Option(help="Rows of each source to show.", min=0)] = 3,
     verify: Annotated[bool, typer.Option("--verify", help="First check hashes, every row, and that every stored image exists.")] = False,
 ) -> None:
-    """List the sources of a pairs folder, with some rows of each in plain words."""
+    """List the sources of a pairs folder, with some rows of each in plain words.
+
+    Example: geolangbind pairs show runs/pairs --examples 1
+    """
     from geolangbind.instruct.rows import Pairs
     from geolangbind.instruct.show import render_examples, render_sources
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from geolangbind.instruct.order import BlockOrder, in_fraction
 from geolangbind.instruct.reading import Chosen, Reader, batches
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.settings import STOCK, InterleavedSettings, SourceChoice
+from geolangbind.instruct.show import render_precision
 from geolangbind.instruct.task import InterleavedTask
 from geolangbind.instruct.validate import Held
 from geolangbind.interleaved.backbone import build_backbone, describe_backbone
@@ -35,6 +36,7 @@ from geolangbind.interleaved.segments import Image
 from geolangbind.interleaved.vocabulary import Vocabulary, tiny_vocabulary, vocabulary_of
 from geolangbind.models.interleaved import InterleavedConfig
 from geolangbind.train.distributed import agree, processes
+from geolangbind.train.log import read_rows
 from geolangbind.train.loop import Progressed, fit
 from geolangbind.train.optim import build_optimizer
 from geolangbind.train.resume import TOOL, check_resumable, claimed, resume
@@ -88,8 +90,15 @@ def _train(fabric: Fabric, run_dir: Path, settings: InterleavedSettings) -> Path
             "temperature": float(1 / task.log_scale.detach().exp()),
         }  # fmt: skip
         save_interleaved(encoder, run_dir / "model")
+        if held is not None:
+            Console(quiet=not settings.progress, highlight=False).print(render_precision(_last_validation(run_dir)))
     fabric.barrier()
     return run_dir / "model"
+
+
+def _last_validation(run_dir: Path) -> list[dict[str, Any]]:
+    rows = read_rows(run_dir / "validation.jsonl")
+    return [row for row in rows if row["step"] == rows[-1]["step"]]
 
 
 def _projector_stage(fabric: Fabric, settings: InterleavedSettings, reader: Reader, fingerprint: str) -> None:

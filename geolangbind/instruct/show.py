@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Column, Table
@@ -22,6 +23,15 @@ def render_sources(pairs: Pairs) -> Table:
     return table
 
 
+def render_precision(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Precision at 1 by source: rows of a run's `validation.jsonl`, of one step."""
+    table = Table(Column("held-out source", no_wrap=True), "P@1", "chance", "queries", "candidates")
+    for row in rows:
+        found, chance = f"{row['precision_1']:.1%}", f"{row['precision_1_chance']:.1%}"
+        table.add_row(escape(row["source"]), found, chance, f"{row['n']:,}", f"{row['candidates']:,}")
+    return table
+
+
 def render_examples(pairs: Pairs, count: int = 3) -> Iterator[str]:
     """Up to `count` rows of each source, spread evenly, as lines of markup."""
     for source in pairs.sources.values():
@@ -32,14 +42,19 @@ def render_examples(pairs: Pairs, count: int = 3) -> Iterator[str]:
 
 
 def _lines(row: AnyRow) -> Iterator[str]:
-    yield f"  [dim]{escape(row.instruction)}[/] {escape(in_words(row.query))}"
+    yield f"  {_asked(row.instruction, row.query)}"
     if isinstance(row, RankingRow):
         for number in row.relevant:
             yield f"    → {escape(in_words(row.candidates[number]))}  [dim]of {len(row.candidates)} candidates[/]"
         return
-    yield f"    → [dim]{escape(row.target_instruction)}[/] {escape(in_words(row.target))}"
+    yield f"    → {_asked(row.target_instruction, row.target)}"
     for negative in row.negatives[:2]:
         yield f"    [dim]not {escape(in_words(negative))}[/]"
+
+
+def _asked(instruction: str, sequence: Sequence) -> str:
+    words = escape(in_words(sequence))
+    return f"[dim]{escape(instruction)}[/] {words}" if instruction else words
 
 
 def in_words(sequence: Sequence) -> str:

@@ -56,14 +56,13 @@ class Seen(NamedTuple):
     valid: Tensor | None
 
 
-def as_seen(values: PhysicalImage | Batch, tower: GeoLangBind | QwenTower, model: InterleavedModel, gsd_m: float | None = None) -> Seen:
+def as_seen(values: PhysicalImage | Batch, tower: GeoLangBind | QwenTower, model: InterleavedModel) -> Seen:
     """Size and normalise images. Those much larger than our tower's are averaged down; see `fitted_size`.
 
     Args:
         values: in canonical units.
         tower: whose statistics normalise them.
         model: that will see them.
-        gsd_m: ground sampling distance in metres.
 
     Raises:
         DataError: they are too small or too narrow.
@@ -76,7 +75,8 @@ def as_seen(values: PhysicalImage | Batch, tower: GeoLangBind | QwenTower, model
     everywhere = torch.ones(count, height, width, dtype=torch.bool) if values.valid is None else values.valid
     pixels, covered = average_to(values.image, everywhere, *fitted_size(model, height, width))
     valid = None if bool(covered.all()) else covered
-    return Seen(tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, valid, gsd_m), values.channels, valid)
+    # without gsd_m, which would be compared with what the tower alone was trained on
+    return Seen(tower.normalize_physical(pixels, values.channels, values.sensor, values.bands, valid), values.channels, valid)
 
 
 def open_image(image: Image, tower: GeoLangBind | QwenTower, model: InterleavedModel) -> OpenImage:
@@ -99,7 +99,7 @@ def open_image(image: Image, tower: GeoLangBind | QwenTower, model: InterleavedM
     if valid is not None and not valid.any():
         raise DataError("the image has no valid pixel; leave it out")
     height, width = pixels.shape[-2:]
-    seen = as_seen(values, tower, model, gsd_m)
+    seen = as_seen(values, tower, model)
     group = seen.channels, seen.pixels.shape[1:]
     return OpenImage(
         ImageFacts(values.sensor, values.bands, height, width, gsd_m, image.date),
