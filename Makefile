@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= quick
+# of demo-interleaved: models of each kind; 0 for the profile's number
+SEEDS ?= 0
 # certificates of the system, as pip uses them: networks with their own authority work too
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check bench study planet-tiny clean
+.PHONY: help install demo demo-interleaved ablate-interleaved test soak check bench study planet-tiny clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: .venv/.installed ## create .venv with everything pinned in constraints.txt (about 6 GB, CUDA wheels of torch included)
 
@@ -21,6 +23,12 @@ install: .venv/.installed ## create .venv with everything pinned in constraints.
 
 demo: install ## the main job on the synthetic planet: train, merge, classify (DEMO=full for the figures of docs/results.md)
 	$(BIN)/geolangbind demo --profile $(DEMO)
+
+demo-interleaved: install ## the interleaved encoder and its controls on the synthetic planet (DEMO=full: three seeds; SEEDS=n)
+	$(BIN)/geolangbind demo-interleaved --profile $(DEMO) --seeds $(SEEDS)
+
+ablate-interleaved: install ## what instruction, places and data size bring to the interleaved encoder (resumable)
+	$(BIN)/geolangbind ablate-interleaved --profile $(DEMO)
 
 test: install ## the test suite
 	$(BIN)/python -m pytest

@@ -16,6 +16,7 @@ _THREADS = Annotated[int, typer.Option(help="Torch threads.")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(demo_interleaved)
+    app.command()(ablate_interleaved)
 
 
 def demo_interleaved(
@@ -36,6 +37,22 @@ def demo_interleaved(
     chosen = get_profile(profile)
     chosen = replace(chosen, seeds=seeds or chosen.seeds)
     run_demo(Demo(chosen, out or _folder(profile), split, threads), into)
+
+
+def ablate_interleaved(
+    profile: _PROFILE = "quick",
+    out: _OUT = None,
+    steps: Annotated[int, typer.Option(min=0, help="Of each run; 0 for the profile's number.")] = 0,
+    split: _SPLIT = "test",
+    threads: _THREADS = 2,
+) -> None:
+    """Short runs of the demo's recipe with one thing changed in each: instruction, places, noise, data size. Resumable."""
+    from geolangbind.demo_interleaved.ablations import run_ablations
+    from geolangbind.demo_interleaved.profile import get_profile
+    from geolangbind.demo_interleaved.stages import Demo
+
+    chosen = get_profile(profile)
+    run_ablations(Demo(chosen, out or _folder(profile), split, threads), steps or chosen.ablation_steps)
 
 
 def _folder(profile: str) -> Path:

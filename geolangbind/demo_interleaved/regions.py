@@ -107,7 +107,7 @@ def region_query(question: Question, modality: str = "rgb") -> tuple[Segment, ..
 def region_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, box] -> phrase in RGB."""
     for number, asked in enumerate(questions(split, "region", range(split.staged), per_scene)):
-        rng = split.rng("region-wording", number)
+        rng = split.rng("region-wording", asked.scene.index)
         true = text_keys(asked.others)
         yield row("region", f"region-{number}", rng, region_query(asked), asked.phrase, true=true, group=asked.group)
 
@@ -116,7 +116,7 @@ def sensor_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, box] -> phrase in SAR, DEM and HSI."""
     for modality in SENSORS:
         for number, asked in enumerate(questions(split, "sensors", range(split.sensors), per_scene, modality)):
-            rng = split.rng(f"{modality}-wording", number)
+            rng = split.rng(f"{modality}-wording", asked.scene.index)
             query, true = region_query(asked, modality), text_keys(asked.others)
             yield row("region", f"{modality}-{number}", rng, query, asked.phrase, true=true, group=f"{modality}-{asked.group}")
 
@@ -158,7 +158,7 @@ def _wrong(rng: np.random.Generator, asked: Question, modality: str, candidates:
 def referring_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, phrase] -> [image, box]; the image's other boxes, where the phrase is false of them, are negatives."""
     for number, asked in enumerate(questions(split, "referring", range(split.staged), per_scene)):
-        image, rng = image_of(asked.scene), split.rng("referring-wording", number)
+        image, rng = image_of(asked.scene), split.rng("referring-wording", asked.scene.index)
         yield row(
             "referring",
             f"referring-{number}",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from geolangbind.checkpoint import CONFIG, atomic_path, save_tensors
 from geolangbind.demo_interleaved.box_type import box_and_type, kinds_of
@@ -41,11 +43,13 @@ class Stage:
 
     Attributes:
         name: shown.
+        folder: where its files and its time lie.
         done: whether its files are there.
         run: does it.
     """
 
     name: str
+    folder: Path
     done: Callable[[], bool]
     run: Callable[[], object]
 
@@ -90,11 +94,10 @@ class Demo:
         return self.folder(seed) / f"{self.split}-{model}.npz"
 
 
-def stages(demo: Demo) -> Iterator[Stage]:
+def stages(demo: Demo) -> list[Stage]:
     """All stages of a demo."""
-    yield world_stage(demo)
-    for seed in range(demo.profile.seeds):
-        yield from (_interleaved(demo, seed), _ranked(demo, seed), _dual(demo, seed), _small(demo, seed))
+    of_a_seed = (_interleaved, _ranked, _dual, _small)
+    return [world_stage(demo), *(stage(demo, seed) for seed in range(demo.profile.seeds) for stage in of_a_seed)]
 
 
 def world_stage(demo: Demo) -> Stage:
@@ -114,7 +117,7 @@ def world_stage(demo: Demo) -> Stage:
             part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
         write_world(folder, settings, workers=demo.threads, progress=demo.progress)
 
-    return Stage("world: scenes, rows and rankings", done, run)
+    return Stage("world: scenes, rows and rankings", folder, done, run)
 
 
 def _interleaved(demo: Demo, seed: int) -> Stage:
@@ -124,7 +127,7 @@ def _interleaved(demo: Demo, seed: int) -> Stage:
         settings = settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, run_dir, seed, demo.threads)
         train(replace(settings, progress=demo.progress))
 
-    return Stage(f"seed {seed}: interleaved encoder, training", lambda: (run_dir / "model" / CONFIG).is_file(), run)
+    return Stage(f"seed {seed}: interleaved encoder, training", demo.folder(seed), lambda: (run_dir / "model" / CONFIG).is_file(), run)
 
 
 def _ranked(demo: Demo, seed: int) -> Stage:
@@ -136,7 +139,7 @@ def _ranked(demo: Demo, seed: int) -> Stage:
         rows = {task: ranking_rows(pairs, task) for task in pairs.sources}
         save_standings(path, rank_all(rows, model, tasks_of(OURS)))
 
-    return Stage(f"seed {seed}: interleaved encoder, {demo.split} rankings", path.is_file, run)
+    return Stage(f"seed {seed}: interleaved encoder, {demo.split} rankings", path.parent, path.is_file, run)
 
 
 def _dual(demo: Demo, seed: int) -> Stage:
@@ -155,7 +158,7 @@ def _dual(demo: Demo, seed: int) -> Stage:
         _rank_control(demo, seed, model, held, path, {CUT: ("cut", "dual-cut"), TOLD: ("told", "dual-told"), DUAL: ("cut", "dual")})
 
     paths = [demo.ranked(seed, name) for name in ("dual-cut", "dual-told", "dual")]
-    return Stage(f"seed {seed}: dual encoder of equal compute, {demo.split}", lambda: all(map(Path.is_file, paths)), run)
+    return Stage(f"seed {seed}: dual encoder of equal compute, {demo.split}", paths[0].parent, lambda: all(map(Path.is_file, paths)), run)
 
 
 def _small(demo: Demo, seed: int) -> Stage:
@@ -176,7 +179,7 @@ def _small(demo: Demo, seed: int) -> Stage:
             _rank_control(demo, seed, model, held, path, {title: ("cut", name)})
 
     paths = [demo.ranked(seed, name) for name in ("mlp", "box-type")]
-    return Stage(f"seed {seed}: MLP, and box + type, {demo.split}", lambda: all(map(Path.is_file, paths)), run)
+    return Stage(f"seed {seed}: MLP, and box + type, {demo.split}", paths[0].parent, lambda: all(map(Path.is_file, paths)), run)
 
 
 def _fit(demo: Demo, seed: int, model: PartsModel, images: Images, recipe: Recipe, path: Path, tasks: tuple[str, ...]) -> None:
@@ -188,9 +191,7 @@ def _fit(demo: Demo, seed: int, model: PartsModel, images: Images, recipe: Recip
         save_tensors(part, model.state_dict(), {"steps": str(steps), "loss": f"{loss:.4f}", "flops": f"{recipe.flops:g}"})
 
 
-def _rank_control(
-    demo: Demo, seed: int, model: PartsModel, images: Images, path: Path, forms: Mapping[str, tuple[Form, str]]
-) -> None:
+def _rank_control(demo: Demo, seed: int, model: PartsModel, images: Images, path: Path, forms: Mapping[str, tuple[Form, str]]) -> None:
     model.load_state_dict(read_weights(path))
     for title, (form, name) in forms.items():
         tasks = [task for task in tasks_of(title) if task in images.pairs.sources]
@@ -206,4 +207,27 @@ def results_of(demo: Demo) -> Results:
         for title, name in files.items():
             for task, one in load_standings(demo.ranked(seed, name)).items():
                 found.setdefault((task, title), []).append(one)
+    return found
+
+
+def do(todo: Sequence[Stage], console: Console) -> dict[str, float]:
+    """Do the stages that are not done.
+
+    Returns:
+        Seconds that each of them took, now or before.
+    """
+    found = {}
+    for number, stage in enumerate(todo, 1):
+        path = stage.folder / "seconds.json"
+        held: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if stage.done():
+            console.print(f"{number}/{len(todo)} {stage.name}: done before")
+        else:
+            console.rule(f"[bold]{number}/{len(todo)} {stage.name}", align="left")
+            began = time.perf_counter()
+            stage.run()
+            held[stage.name] = time.perf_counter() - began
+            with atomic_path(path) as part:
+                part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+        found[stage.name] = held.get(stage.name, 0.0)
     return found

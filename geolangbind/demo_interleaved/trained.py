@@ -68,9 +68,9 @@ def _seeing_flops(images: Images) -> int:
     found = 0
     for shards in images.pairs.shard_sets.values():
         for stream in shards.streams:
-            pixels, batch, valid = as_seen([stream.read(0)], images.encoder)
+            seen = as_seen([stream.read(0)], images.encoder)
             with FlopCounterMode(display=False) as counter:
-                images.encoder.model.vision_features(pixels, batch.channels, valid)
+                images.encoder.model.vision_features(seen.pixels, seen.channels, seen.valid)
             found += counter.get_total_flops() * len(stream)
     return found
 

@@ -44,6 +44,7 @@ class InterleavedConfig:
         enlarge: images are enlarged so many times before they enter the tower: small chips have few tokens otherwise.
         waves: octaves of the sin-cos code of boxes and positions, per coordinate.
         place_waves: octaves of the code of places on the sphere.
+        around: heads with which a box looks at what lies around it (see `Around`); 0 for none.
         readout: boxes also add their token to the last one, whose state is read.
         dims: sizes to which vectors can be cut (Matryoshka, arXiv 2205.13147), ascending; the whole size is always one.
     """
@@ -54,6 +55,7 @@ class InterleavedConfig:
     enlarge: int = 1
     waves: int = 6
     place_waves: int = 6
+    around: int = 8
     readout: bool = True
     dims: tuple[int, ...] = ()
 
@@ -94,6 +96,7 @@ class InterleavedModel(nn.Module):
         self.where = nn.Linear(8 * config.waves, hidden)
         self.region = _mlp(self.feature_width, hidden)
         self.place = _mlp(6 * config.place_waves, hidden)
+        self.around = Around(self.feature_width, hidden, config) if config.around else None
         self.kinds = nn.Embedding(len(Slot), hidden)
         self.scale = nn.Parameter(torch.ones(len(Slot)))
         self.readout = nn.Linear(hidden, hidden, bias=False)
@@ -186,14 +189,53 @@ class InterleavedModel(nn.Module):
         return torch.cat([tokens[image] for image in uses]), [sizes[image] for image in uses]
 
     def _region_tokens(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
-        """(R, H): features pooled under each box, and where it lies."""
-        pooled, first = regions.new_zeros(len(regions), self.feature_width), 0
+        """(R, H): features pooled under each box, where it lies, and what lies around it."""
+        tokens, first = regions.new_zeros(len(regions), self.hidden), 0
         for group in features:
             here = ((regions[:, 0] >= first) & (regions[:, 0] < first + len(group))).nonzero()[:, 0]
-            found = pool_boxes(group[regions[here, 0].long() - first], regions[here, 1:])
-            pooled, first = pooled.index_copy(0, here, found), first + len(group)
-        tokens: Tensor = self.region(pooled) + self.where(box_code(regions[:, 1:], self.config.waves))
+            images, boxes = regions[here, 0].long() - first, regions[here, 1:]
+            pooled = pool_boxes(group, images, boxes)
+            found = self.region(pooled) + self.where(box_code(boxes, self.config.waves))
+            if self.around is not None:
+                found = found + self.around(group, images, boxes, pooled)
+            tokens, first = tokens.index_copy(0, here, found.to(tokens.dtype)), first + len(group)
         return tokens
+
+
+class Around(nn.Module):
+    """What lies around a box: attention from the box to every cell of its image, by what a cell holds and where it lies seen from the box.
+
+    "A tank north of a grove" asks for exactly that. Each head weighs the cells by their content and their offset from the box's centre;
+    an empty cell of its own lets a head say that nothing fits.
+    """
+
+    def __init__(self, width: int, hidden: int, config: InterleavedConfig) -> None:
+        super().__init__()
+        self.heads, self.waves = config.around, config.waves
+        self.size = 16
+        code, inner = 4 * config.waves, self.size * config.around
+        self.asked = _mlp(width + 2 * code, inner)
+        self.content = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * inner))
+        self.offset = nn.Linear(code, inner)
+        self.nothing = nn.Parameter(torch.zeros(config.around))
+        self.told = _mlp(config.around * (self.size + code), hidden)
+
+    def forward(self, features: Tensor, images: Tensor, boxes: Tensor, pooled: Tensor) -> Tensor:
+        """(n, rows, columns, F) features, the image of each of R boxes (R, 4) and (R, F) pooled features to (R, H)."""
+        _, rows, columns, _ = features.shape
+        cells = grid_boxes(rows, columns, features.device)
+        offsets = (cells[None, :, :2] + cells[None, :, 2:] - boxes[:, None, :2] - boxes[:, None, 2:]) / 2
+        offsets = _waves(offsets.flatten(0, 1), self.waves).unflatten(0, (len(boxes), -1))
+        keys, values = self.content(features.flatten(1, 2)).chunk(2, dim=2)
+        asked = self.asked(torch.cat([pooled, box_code(boxes, self.waves)], dim=1)).unflatten(1, (self.heads, -1))
+        keys, values = (part.unflatten(2, (self.heads, -1))[images] for part in (keys, values))
+        # the offset's key, asked before it is spread over the cells: (R, heads, code) instead of (R, cells, heads, size)
+        by_offset = torch.einsum("rhd,hdc->rhc", asked, self.offset.weight.unflatten(0, (self.heads, -1)))
+        logits = torch.einsum("rhd,rnhd->rhn", asked, keys) + torch.einsum("rhc,rnc->rhn", by_offset, offsets)
+        none = self.nothing.expand(len(boxes), -1)[..., None]
+        weights = torch.cat([logits / self.size**0.5, none], dim=2).softmax(dim=2)[..., :-1]
+        seen = torch.cat([torch.einsum("rhn,rnhd->rhd", weights, values), torch.einsum("rhn,rnc->rhc", weights, offsets)], dim=2)
+        return cast(Tensor, self.told(seen.flatten(1)))
 
 
 class Shuffle(nn.Module):
@@ -327,10 +369,11 @@ def _waves(values: Tensor, waves: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def pool_boxes(features: Tensor, boxes: Tensor) -> Tensor:
-    """Mean of features (R, rows, columns, F) over boxes (R, 4) in shares of the image, each cell by its area under the box: (R, F)."""
+def pool_boxes(features: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
+    """Mean of features (n, rows, columns, F) over boxes (R, 4) in shares of images (R,), each cell by its area under the box: (R, F)."""
     down, across = _covered(boxes[:, 1], boxes[:, 3], features.shape[1]), _covered(boxes[:, 0], boxes[:, 2], features.shape[2])
-    return torch.einsum("ry,rx,ryxf->rf", down, across, features)
+    weights = (down[:, :, None] * across[:, None, :]).flatten(1)
+    return torch.bmm(weights[:, None], features.flatten(1, 2)[images])[:, 0]
 
 
 def _covered(low: Tensor, high: Tensor, cells: int) -> Tensor:

@@ -1,0 +1,133 @@
+"""What each ingredient brings: short runs of the demo's recipe, one thing changed in each. Resumable."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from geolangbind.checkpoint import atomic_path
+from geolangbind.demo_interleaved import ablation_report
+from geolangbind.demo_interleaved.goals import OURS, Line, lines
+from geolangbind.demo_interleaved.profile import short_hash
+from geolangbind.demo_interleaved.stages import Demo, do, world_stage
+from geolangbind.demo_interleaved.standings import rank_all, ranking_rows
+from geolangbind.demo_interleaved.table import measure_lines
+from geolangbind.demo_interleaved.trained import as_ranked, settings_for
+from geolangbind.demo_interleaved.variants import Change, noisy, uninstructed, write_variant
+from geolangbind.instruct.row import RankingRow
+from geolangbind.instruct.rows import Pairs
+from geolangbind.instruct.run import train
+
+SHOWN = (
+    "region -> phrase, attribute", "region -> phrase, relational", "phrase -> box, same image", "scene -> place, image",
+    "scene -> place, image and text", "scene -> class", "scene -> caption", "two dates -> change",
+)  # fmt: skip
+"""Lines of the demo's table that are measured."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One run.
+
+    Attributes:
+        name: shown.
+        recipe: what is different in the recipe.
+        without: sources that are left out.
+        rows: what is done to the rows to train on.
+        rankings: what is done to the rows to rank.
+    """
+
+    name: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    rows: Change | None = None
+    rankings: Callable[[RankingRow], RankingRow] | None = None
+
+
+ABLATIONS = (
+    Ablation(ablation_report.AS_IT_IS),
+    Ablation("instruction removed", rows=uninstructed, rankings=uninstructed),
+    Ablation("geo objective removed", without=("place", "place_to_image")),
+    *(Ablation(f"coordinate noise {degrees:g} degrees", rows=partial(noisy, degrees=degrees)) for degrees in (0.01, 0.1, 1.0)),
+    *(Ablation(ablation_report.share_name(share), {"fraction": share}) for share in (0.01, 0.04, 0.16, 0.64)),
+    *(Ablation(f"places as {form}", {"rendering": {"place": form}}) for form in ("text", "token")),
+)
+
+
+def run_ablations(demo: Demo, steps: int, ablations: Sequence[Ablation] = ABLATIONS) -> Path:
+    """Run what is not in `ablations/results.jsonl` yet, in the demo's folder and on its world.
+
+    Args:
+        demo: whose recipe, world and split are used; its first seed.
+        steps: of each run.
+        ablations: the first of them is what the others are compared with.
+
+    Returns:
+        The path of the report.
+    """
+    torch.set_num_threads(demo.threads)
+    console, began, out = Console(highlight=False, quiet=not demo.progress), time.perf_counter(), demo.out / "ablations"
+    do([world_stage(demo)], console)
+    rows, found = out / "results.jsonl", []
+    held = _read(rows)
+    for number, ablation in enumerate(ablations, 1):
+        recipe = _recipe(demo, ablation, steps)
+        key = short_hash({"name": ablation.name, "recipe": recipe, "split": demo.split, "data": _fingerprint(demo)})
+        if key in held:
+            console.print(f"{number}/{len(ablations)} {ablation.name}: done before")
+        else:
+            console.rule(f"[bold]{number}/{len(ablations)} {ablation.name}", align="left")
+            held[key] = _run(demo, ablation, recipe, out / key) | {"key": key, "steps": steps}
+            with atomic_path(rows) as part:
+                part.write_text("".join(json.dumps(row) + "\n" for row in held.values()), encoding="utf-8")
+        found.append(held[key])
+    report = ablation_report.write(out, found)
+    spent = sum(row["seconds"] for row in found)
+    now = time.perf_counter() - began
+    console.print(f"{spent / 60:.1f} minutes in all, {now / 60:.1f} of them now. Table and curve: {report}; figures: {rows}")
+    return report
+
+
+def _recipe(demo: Demo, ablation: Ablation, steps: int) -> dict[str, Any]:
+    recipe = {**demo.profile.recipe, "steps": steps, **ablation.recipe}
+    return {**recipe, "sources": {name: told for name, told in recipe["sources"].items() if name not in ablation.without}}
+
+
+def _fingerprint(demo: Demo) -> dict[str, str]:
+    return {f"{split}/{name}": source.sha256 for split in ("train", demo.split) for name, source in demo.pairs(split).sources.items()}
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return {row["key"]: row for row in rows}
+
+
+def _run(demo: Demo, ablation: Ablation, recipe: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    began, pairs, held = time.perf_counter(), demo.pairs("train"), demo.pairs(demo.split)
+    if ablation.rows is not None:
+        pairs = write_variant(pairs, demo.out / "ablations" / "pairs", ablation.name.replace(" ", "-").replace(".", "_"), ablation.rows)
+    settings = settings_for(recipe, pairs, demo.features, run_dir, 0, demo.threads)
+    model = as_ranked(train(replace(settings, progress=demo.progress)), held, demo.features, progress=demo.progress)
+    asked = [line for line in lines() if line.model == OURS and line.title in SHOWN]
+    tasks = {task for line in asked for task in line.tasks}
+    standings = rank_all({task: _rows(held, task, ablation) for task in held.sources if task in tasks}, model, sorted(tasks))
+    shown = measure_lines([Line(line.title, OURS, line.tasks) for line in asked], {(task, OURS): [one] for task, one in standings.items()})
+    figures = {
+        one.title: {"p1": one.value, "low": one.interval[0], "high": one.interval[1], "chance": one.chance, "n": one.queries}
+        for one in shown
+    }
+    told = {"name": ablation.name, "seed": 0, "split": demo.split, "synthetic": True, "recipe": recipe, "figures": figures}
+    return told | {"seconds": time.perf_counter() - began}
+
+
+def _rows(pairs: Pairs, task: str, ablation: Ablation) -> list[RankingRow]:
+    rows = ranking_rows(pairs, task)
+    return rows if ablation.rankings is None else [ablation.rankings(row) for row in rows]
