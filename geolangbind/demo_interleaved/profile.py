@@ -34,6 +34,7 @@ RECIPE: Mapping[str, Any] = {
         }
     },
     "model": {"factor": 4, "enlarge": 2},
+    "rendering": {"box": "token", "place": "both", "image_facts": ["date"]},
     "sources": {name: {"weight": weight} for name, weight in TASKS.items()},
     "steps": 1200,
     "batch_size": 256,
