@@ -1,0 +1,123 @@
+"""Between tower and backbone: projectors, codes of boxes and places, pooling, shared beginnings, images of several sensors and sizes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from geolangbind.errors import DataError
+from geolangbind.interleaved.backbone import build_backbone, describe_backbone
+from geolangbind.interleaved.prompts import ImageGroup, Prompts, Slot
+from geolangbind.models.encoder import VisionConfig, VisionEncoder
+from geolangbind.models.interleaved import (
+    InterleavedConfig,
+    InterleavedModel,
+    Resampler,
+    Shuffle,
+    box_code,
+    pool_boxes,
+    shared_beginnings,
+    sphere_code,
+)
+from geolangbind.sensors.channels import RGB_UM, ChannelSet
+
+RGB = ChannelSet(RGB_UM, ("display",) * 3)
+SAR = ChannelSet((0.0, 0.0), ("sigma0_vv_c", "sigma0_vh_c"), (5.405, 5.405))
+T, I = int(Slot.TEXT), int(Slot.IMAGE)  # noqa: E741
+
+
+@pytest.fixture(scope="module")
+def model() -> InterleavedModel:
+    torch.manual_seed(0)
+    tower = VisionEncoder(VisionConfig(32, 8, 32, 1, 2, 64, generator_hidden=64))
+    spec = describe_backbone("tiny", config={"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2})
+    return InterleavedModel(tower, build_backbone(spec), 32, InterleavedConfig(factor=2)).eval()
+
+
+def prompts(rows, groups, images) -> Prompts:
+    """`rows` of slots, all of one length, with ids that count up from 1."""
+    slots = torch.tensor(rows)
+    ids = torch.arange(1, slots.shape[1] + 1).repeat(len(rows), 1)
+    return Prompts(ids, torch.ones_like(slots).bool(), slots, groups, torch.tensor(images), torch.zeros(0, 5), torch.zeros(0, 2))
+
+
+def test_the_shuffle_lays_each_block_side_by_side():
+    shuffle = Shuffle(3, 5, InterleavedConfig(factor=2))
+    shuffle.mlp = torch.nn.Identity()
+    features = torch.randn(2, 4, 6, 3)
+    found = shuffle(features)
+    assert shuffle.grid_of(4, 6) == (2, 3) and found.shape == (2, 6, 12)
+    for row in range(2):
+        for column in range(3):
+            block = [features[:, 2 * row + y, 2 * column + x] for y in range(2) for x in range(2)]
+            assert torch.equal(found[:, 3 * row + column], torch.cat(block, dim=1))
+    with pytest.raises(DataError, match="3 x 4 vision tokens cannot be joined 2 x 2"):
+        shuffle.grid_of(3, 4)
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 7), (1, 1)])
+def test_the_resampler_asks_the_same_questions_of_any_grid(grid):
+    resampler = Resampler(64, 8, InterleavedConfig(projector="resampler", queries=3))
+    assert resampler.grid_of(*grid) == (3, 3) and resampler(torch.randn(2, *grid, 64)).shape == (2, 9, 8)
+
+
+def test_boxes_are_pooled_by_area():
+    """Cells of 10 x 10 points each, counted one by one."""
+    features = torch.randn(3, 4, 5, 6)
+    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1], [0.42, 0.525, 0.44, 0.55]])
+    fine = features.repeat_interleave(50, 1).repeat_interleave(40, 2)  # 200 x 200 points
+    for found, points, (x0, y0, x1, y1) in zip(pool_boxes(features, boxes), fine, (boxes * 200).round().int().tolist(), strict=True):
+        torch.testing.assert_close(found, points[y0:y1, x0:x1].mean((0, 1)), atol=1e-5, rtol=0)
+
+
+def test_codes_know_no_seam():
+    near = sphere_code(torch.tensor([[10.0, 179.9999], [10.0, -179.9999], [89.9999, 0.0], [89.9999, 120.0], [10.0, 170.0]]), 6)
+    assert torch.allclose(near[0], near[1], atol=1e-3) and torch.allclose(near[2], near[3], atol=1e-3)
+    assert (near[0] - near[4]).norm() > 0.5
+    assert near.shape == (5, 36) and box_code(torch.rand(2, 4), 6).shape == (2, 48)
+
+
+@pytest.mark.parametrize("trained", ["projector", "backbone"])
+def test_shared_beginnings_give_the_plain_vectors_and_gradients(model, monkeypatch, trained):
+    group = ImageGroup(features=torch.randn(2, 2, 2, 64))
+    batch = prompts([[T, I, T, T, T, T]] * 6, (group,), [0, 0, 0, 1, 1, 1])
+    batch = replace(batch, ids=batch.ids + torch.tensor([[0, 0, 0, shift, shift, 0] for shift in range(6)]))
+    assert shared_beginnings(batch).length == 3 and len(shared_beginnings(batch).rows) == 2
+    weight = {"projector": model.projector.mlp[1].weight, "backbone": model.backbone.model.layers[0].mlp.up_proj.weight}[trained]
+
+    def run():
+        vectors = model(batch)
+        return vectors.detach(), torch.autograd.grad((vectors * torch.linspace(-1, 1, 32)).sum(), weight)[0]
+
+    shared = run()
+    monkeypatch.setattr("geolangbind.models.interleaved.shared_beginnings", lambda _: None)
+    for found, plain in zip(shared, run(), strict=True):
+        torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_sensors_and_sizes_in_one_batch_and_bands_in_any_order(model):
+    small, large, radar = torch.randn(1, 3, 16, 16), torch.randn(1, 3, 32, 32), torch.randn(1, 2, 16, 16)
+    order = [2, 0, 1]
+
+    def vectors(large, channels):
+        groups = (ImageGroup(RGB, small), ImageGroup(channels, large), ImageGroup(SAR, radar))
+        rows = [[T, I, T, I, T, T, T], [T, I, I, I, I, T, T], [T, T, T, T, T, T, T]]
+        return model(prompts(rows, groups, [0, 2, 1]))
+
+    plain = vectors(large, RGB)
+    torch.testing.assert_close(vectors(large[:, order], RGB.subset(order)), plain, atol=1e-5, rtol=0)
+    assert not torch.allclose(vectors(large[:, order], RGB)[1], plain[1], atol=1e-4)  # bands without their wavelengths
+    alone = model(prompts([[T, I, I, I, I, T, T]], (ImageGroup(RGB, large),), [0]))
+    torch.testing.assert_close(alone[0], plain[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model(prompts([[T, I, T, I, T, T, T]], (ImageGroup(SAR, radar), ImageGroup(RGB, small)), [1, 0]))[0], plain[0]
+    )
+
+
+def test_images_need_their_channels_and_data(model):
+    pixels = torch.randn(1, 3, 16, 16)
+    with pytest.raises(DataError, match="needs its features, or its pixels and what their channels are"):
+        model(prompts([[T, I, T]], (ImageGroup(pixels=pixels),), [0]))
+    with pytest.raises(DataError, match="valid"):
+        model.vision_features(pixels, RGB, torch.zeros(1, 16, 16, dtype=torch.bool))
