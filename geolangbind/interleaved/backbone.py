@@ -240,11 +240,7 @@ class LanguageBackbone(nn.Module):
         whole = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], dim=1)
         places = torch.arange(prefix.shape[1], whole.shape[1], device=mask.device).expand(len(mask), -1)
         output = self.model(
-            inputs_embeds=embeds.to(self.model.dtype),
-            attention_mask=whole.long(),
-            position_ids=places,
-            past_key_values=begun,
-            use_cache=True,
+            inputs_embeds=embeds.to(self.model.dtype), attention_mask=whole.long(), position_ids=places, past_key_values=begun, use_cache=True
         )
         states: Tensor = output.last_hidden_state
         return states
