@@ -34,8 +34,8 @@ def write(out: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         picture = ["", f"![P@1 by data size]({CURVE})"]
     first = rows[0]
     told = (
-        f"All figures are of the **synthetic** planet: P@1 in percent on {first['split']} scenes after {first['steps']} steps, one seed, in "
-        f"brackets the difference from `{first['name']}`. Noise moves the places that are trained on, never those that are ranked."
+        f"All figures are of the **synthetic** planet: P@1 in percent on {first['split']} scenes after {first['steps']} steps, one seed, "
+        f"in brackets the difference from `{first['name']}`. Noise moves the places that are trained on, never those that are ranked."
     )
     titles = list(first["figures"])
     table = [_line(["", *titles]), _line(["---", *["---:"] * len(titles)])]

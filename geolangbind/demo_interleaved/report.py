@@ -29,15 +29,15 @@ def write(demo: Demo, shown: Sequence[Shown], results: Results, seconds: Mapping
         part.write_text(f"# The interleaved encoder on the planet (synthetic)\n\n{body(demo, shown, seconds)}\n", encoding="utf-8")
 
 
-def body(demo: Demo, shown: Sequence[Shown], seconds: Mapping[str, float], pictures: str = "") -> str:
-    """Text and table; `pictures` is the folder of the picture as seen from the text, with its slash."""
+def body(demo: Demo, shown: Sequence[Shown], seconds: Mapping[str, float], picture: str = PICTURE) -> str:
+    """Text and table; `picture` is where the picture lies, as seen from the text."""
     seeds = demo.profile.seeds
     told = (
         f"{date.today().isoformat()}, profile `{demo.profile.name}`, recipe {demo.profile.key()}, {seeds} seed{'s' * (seeds > 1)}, "
         f"{demo.split} scenes. {sum(seconds.values()) / 60:.1f} minutes in all."
     )
     spent = "Seconds per stage: " + "; ".join(f"{name} {took:.0f}" for name, took in seconds.items()) + "."
-    return "\n\n".join([told, "\n".join(markdown(shown)), f"![P@1 by task]({pictures}{PICTURE})", spent])
+    return "\n\n".join([told, "\n".join(markdown(shown)), f"![P@1 by task]({picture})", spent])
 
 
 def insert(demo: Demo, shown: Sequence[Shown], seconds: Mapping[str, float], document: Path) -> None:
@@ -46,7 +46,7 @@ def insert(demo: Demo, shown: Sequence[Shown], seconds: Mapping[str, float], doc
     Raises:
         SettingsError: the document lacks them.
     """
-    insert_between(document, "interleaved", body(demo, shown, seconds, "images/"))
+    insert_between(document, "interleaved", body(demo, shown, seconds, "images/interleaved.png"))
     (document.parent / "images").mkdir(exist_ok=True)
     shutil.copyfile(demo.out / PICTURE, document.parent / "images" / "interleaved.png")
 

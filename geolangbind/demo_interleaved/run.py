@@ -45,5 +45,5 @@ def run_demo(demo: Demo, into: Path | None = None) -> Path:
     console.print(
         f"{sum(seconds.values()) / 60:.1f} minutes in all, {now / 60:.1f} of them now. Table and picture: {demo.out / report.REPORT}"
     )
-    console.print(f"figures: {demo.out / report.RESULTS}; the encoder: {demo.folder(0) / 'interleaved' / 'model'}")
+    console.print(f"figures: {demo.out / report.RESULTS}; the encoder: {demo.folder(0) / 'interleaved' / 'model'}", soft_wrap=True)
     return demo.out / report.REPORT

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geolangbind.checkpoint import atomic_path
 from geolangbind.demo_interleaved.goals import lines
@@ -42,10 +44,9 @@ def load_standings(path: Path) -> dict[str, Standings]:
     """Read what `save_standings` wrote."""
     with np.load(path) as held:
         tasks = dict.fromkeys(name.split("/")[0] for name in held.files)
-        return {
-            task: Standings(
-                *(tuple(held[f"{task}/{told}"].tolist()) for told in ("ids", "groups", "scenes")),
-                *(held[f"{task}/{told}"] for told in ("values", "chance", "candidates")),
-            )
-            for task in tasks
-        }
+        return {task: _standings({field.name: held[f"{task}/{field.name}"] for field in fields(Standings)}) for task in tasks}
+
+
+def _standings(held: Mapping[str, NDArray[Any]]) -> Standings:
+    ids, groups, scenes = (tuple(map(str, held[name])) for name in ("ids", "groups", "scenes"))
+    return Standings(ids, groups, scenes, held["values"], held["chance"], held["candidates"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from geolangbind.instruct.cache import ensure_features, eye_identity, open_featu
 from geolangbind.instruct.images import Images, as_seen
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.ranking import SequenceModel, rendering_hash
-from geolangbind.instruct.reading import Reader, batches
+from geolangbind.instruct.reading import InstructBatch, Reader, batches
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import choose_sources, start_encoder
 from geolangbind.instruct.segments_json import Sequence as Segments
@@ -58,9 +59,14 @@ def training_flops(settings: InterleavedSettings) -> float:
     found = 0
     for step in counted:
         (batch,) = batches(reader, sources, order, range(step, step + 1))
-        found += flops_of(lambda batch=batch: task(lambda: batch, torch.Generator())["loss"])
+        found += flops_of(partial(_loss, task, batch))
     steps = settings.steps + settings.projector_steps
     return steps * found / len(counted) + _seeing_flops(images)
+
+
+def _loss(task: InterleavedTask, batch: InstructBatch) -> Tensor:
+    found: Tensor = task(lambda: batch, torch.Generator())["loss"]
+    return found
 
 
 @torch.no_grad()

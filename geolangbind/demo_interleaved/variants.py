@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from geolangbind.instruct.segments_json import Sequence as Segments
 from geolangbind.interleaved.segments import GeoPoint, Segment
 
 Change = Callable[[Row], Row]
+_Row = TypeVar("_Row", Row, RankingRow)
 
 
-def uninstructed(row: AnyRow) -> AnyRow:
+def uninstructed(row: _Row) -> _Row:
     """The row without a word of what it asks for."""
     if isinstance(row, RankingRow):
         return replace(row, instruction="", candidate_instruction="")

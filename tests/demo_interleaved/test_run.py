@@ -1,0 +1,107 @@
+"""The demo from end to end in seconds, again without training anything anew, and its ablations."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from safetensors import safe_open
+
+from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, run_ablations
+from geolangbind.demo_interleaved.goals import lines
+from geolangbind.demo_interleaved.profile import PROFILES, get_profile
+from geolangbind.demo_interleaved.run import run_demo
+from geolangbind.demo_interleaved.stages import Demo
+from geolangbind.demo_interleaved.trained import settings_for, training_flops
+from geolangbind.errors import SettingsError
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A finished one."""
+    made = Demo(get_profile("smoke"), tmp_path_factory.mktemp("demo"), "validation", 1, progress=False)
+    run_demo(made)
+    return made
+
+
+def written(demo, *endings):
+    return {path: path.stat().st_mtime_ns for path in demo.out.rglob("*") if path.suffix in endings}
+
+
+def test_every_line_of_the_table_is_measured(demo) -> None:
+    report = (demo.out / "report.md").read_text()
+    assert "synthetic" in report
+    assert all(f"| {line.model} |" in report and line.title in report for line in lines())
+    rows = [json.loads(line) for line in (demo.out / "results.jsonl").read_text().splitlines()]
+    measured = {(row["task"], row["model"]) for row in rows if row["metric"] == "p1"}
+    assert measured == {(task, line.model) for line in lines() for task in line.tasks}
+    assert all(row["synthetic"] and row["split"] == "validation" and row["low"] <= row["value"] <= row["high"] for row in rows)
+    assert (demo.out / "table.png").stat().st_size > 10_000
+
+
+def test_the_dual_encoder_took_as_many_operations(demo) -> None:
+    settings = settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, demo.out / "none", 0, 1)
+    with safe_open(demo.folder(0) / "dual.safetensors", "pt") as held:
+        told = held.metadata()
+    assert float(told["flops"]) == pytest.approx(training_flops(replace(settings, progress=False)), rel=1e-4)
+    twice = training_flops(replace(settings, progress=False, steps=2 * settings.steps))
+    assert twice > 1.1 * float(told["flops"])  # images are seen once, whatever the number of steps
+    assert int(told["steps"]) >= 1
+
+
+def test_a_second_run_and_another_split_train_nothing(demo, capsys) -> None:
+    before = written(demo, ".safetensors", ".npz", ".npy", ".tar")
+    run_demo(replace(demo, progress=True))
+    said = capsys.readouterr().out
+    assert said.count("done before") == 5
+    assert "minutes in all" in said
+    assert written(demo, ".safetensors", ".npz", ".npy", ".tar") == before
+    run_demo(replace(demo, split="test"))
+    after = written(demo, ".safetensors", ".npz", ".npy", ".tar")
+    assert {path: time for path, time in after.items() if path in before} == before
+    assert {path.name.split("-")[0] for path in set(after) - set(before) if path.suffix == ".npz"} == {"test"}
+
+
+def test_another_world_in_the_same_folder_is_refused(demo) -> None:
+    larger = replace(demo.profile, world=replace(demo.profile.world, staged=25))
+    with pytest.raises(SettingsError, match="other sizes"):
+        run_demo(replace(demo, profile=larger))
+    with pytest.raises(SettingsError, match="split is 'train'"):
+        replace(demo, split="train")
+
+
+def test_the_table_goes_between_the_marks_of_a_document(demo, tmp_path) -> None:
+    document = tmp_path / "results.md"
+    document.write_text("a\n<!-- interleaved -->\nold\n<!-- end of interleaved -->\nb\n")
+    run_demo(demo, document)
+    text = document.read_text()
+    assert "old" not in text
+    assert text.startswith("a\n<!-- interleaved -->\n\n") and text.endswith("<!-- end of interleaved -->\nb\n")
+    assert "(images/interleaved.png)" in text and (tmp_path / "images" / "interleaved.png").is_file()
+
+
+def test_full_is_quick_with_more_seeds() -> None:
+    assert PROFILES["full"] == replace(PROFILES["quick"], name="full", seeds=3)
+    assert PROFILES["full"].key() == PROFILES["quick"].key() != PROFILES["smoke"].key()
+    with pytest.raises(SettingsError, match="unknown profile 'huge'"):
+        get_profile("huge")
+
+
+def test_ablations_go_on_where_they_stopped(demo) -> None:
+    names = ("as it is", "instruction removed", "64 % of the rows")
+    some = [one for one in ABLATIONS if one.name in names]
+    results = demo.out / "ablations" / "results.jsonl"
+    run_ablations(demo, 1, some[:2])
+    first = results.read_text()
+    report = run_ablations(demo, 1, some).read_text()
+    assert results.read_text().startswith(first)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [row["name"] for row in rows] == [one.name for one in some]
+    assert len({row["key"] for row in rows}) == 3 and set(rows[0]["figures"]) == set(SHOWN)
+    assert all(f"| {name} |" in report for name in names) and (demo.out / "ablations" / "data_size.png").is_file()
+    run_ablations(demo, 2, some[:1])  # other steps, another key
+    assert len(results.read_text().splitlines()) == 4
+
+
+def test_the_ablations_are_those_of_the_issue() -> None:
+    assert {one.recipe["fraction"] for one in ABLATIONS if "fraction" in one.recipe} == {0.01, 0.04, 0.16, 0.64}
+    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS) == 12
