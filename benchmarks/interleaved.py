@@ -113,7 +113,10 @@ def embedding(count: int, rounds: int) -> None:
         written = [encoder._render(sequence, "", {}) for sequence in sequences]
         batch = collate([prompt for prompt, _ in written], [refs for _, refs in written], encoder.vocabulary.pad)
         with torch.inference_mode():
-            arms = {"whole": partial(encoder.embed, sequences), "laid out": partial(lay_out, encoder, sequences)}
+            arms: dict[str, Callable[[], object]] = {
+                "whole": partial(encoder.embed, sequences),
+                "laid out": partial(lay_out, encoder, sequences),
+            }
             arms["tower"] = partial(see, encoder.model, batch)
             times = in_turn(arms, rounds)
         tokens = case.images and encoder.model.grid_of(64, 64)[0] ** 2
@@ -241,8 +244,12 @@ def beginnings(count: int, rounds: int) -> None:
             encoder = make_encoder(load("planet-tiny"), factor)
             reader = cached(write_rows(Path(name), 3, count, boxes=8), encoder, Path(name) / "features")
             trainer, batch = Trainer(encoder), whole_batch(reader)
-            arms = {"apart": partial(apart, trainer, batch), "shared": partial(trainer.step, batch), "read": partial(whole_batch, reader)}
-            times = in_turn(arms, rounds)
+            jobs: dict[str, Callable[[], object]] = {
+                "apart": partial(apart, trainer, batch),
+                "shared": partial(trainer.step, batch),
+                "read": partial(whole_batch, reader),
+            }
+            times = in_turn(jobs, rounds)
         milliseconds = (f"{1e3 * times[arm]:.0f}" for arm in ("apart", "shared"))
         reading = f"{100 * times['read'] / (times['shared'] + times['read']):.0f} %"
         row("planet-tiny", (8 // factor) ** 2, *milliseconds, f"{times['shared'] / times['apart']:.2f}", reading)

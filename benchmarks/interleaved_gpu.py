@@ -100,7 +100,7 @@ class Trainer:
             queries, targets = vectors.chunk(2)
             loss = F.cross_entropy(queries @ targets.T / 0.05, torch.arange(len(queries), device="cuda"))
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             self.optimizer.step()
             torch.cuda.synchronize()
             times.append(time.perf_counter() - began)

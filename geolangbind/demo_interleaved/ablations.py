@@ -21,7 +21,7 @@ from geolangbind.demo_interleaved.stages import Demo, do, world_stage
 from geolangbind.demo_interleaved.standings import rank_all, ranking_rows
 from geolangbind.demo_interleaved.table import measure_lines
 from geolangbind.demo_interleaved.trained import as_ranked, settings_for
-from geolangbind.demo_interleaved.variants import Change, noisy, uninstructed, write_variant
+from geolangbind.demo_interleaved.variants import Change, noisy, uninstructed, uninstructed_ranking, write_variant
 from geolangbind.instruct.row import RankingRow
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import train
@@ -54,7 +54,7 @@ class Ablation:
 
 ABLATIONS = (
     Ablation(ablation_report.AS_IT_IS),
-    Ablation("instruction removed", rows=uninstructed, rankings=uninstructed),
+    Ablation("instruction removed", rows=uninstructed, rankings=uninstructed_ranking),
     Ablation("geo objective removed", without=("place", "place_to_image")),
     *(Ablation(f"coordinate noise {degrees:g} degrees", rows=partial(noisy, degrees=degrees)) for degrees in (0.01, 0.1, 1.0)),
     *(Ablation(ablation_report.share_name(share), {"fraction": share}) for share in (0.01, 0.04, 0.16, 0.64)),

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from geolangbind.checkpoint import WEIGHTS, file_sha256
 from geolangbind.demo_interleaved.fit import flops_of
 from geolangbind.instruct.cache import ensure_features, eye_identity, open_features
-from geolangbind.instruct.images import Images, as_seen
+from geolangbind.instruct.images import Images, samples_seen
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.ranking import SequenceModel, rendering_hash
 from geolangbind.instruct.reading import InstructBatch, Reader, batches
@@ -74,7 +74,7 @@ def _seeing_flops(images: Images) -> int:
     found = 0
     for shards in images.pairs.shard_sets.values():
         for stream in shards.streams:
-            seen = as_seen([stream.read(0)], images.encoder)
+            seen = samples_seen([stream.read(0)], images.encoder)
             with FlopCounterMode(display=False) as counter:
                 images.encoder.model.vision_features(seen.pixels, seen.channels, seen.valid)
             found += counter.get_total_flops() * len(stream)

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,14 +16,16 @@ from geolangbind.instruct.segments_json import Sequence as Segments
 from geolangbind.interleaved.segments import GeoPoint, Segment
 
 Change = Callable[[Row], Row]
-_Row = TypeVar("_Row", Row, RankingRow)
 
 
-def uninstructed(row: _Row) -> _Row:
+def uninstructed(row: Row) -> Row:
     """The row without a word of what it asks for."""
-    if isinstance(row, RankingRow):
-        return replace(row, instruction="", candidate_instruction="")
     return replace(row, instruction="", target_instruction="")
+
+
+def uninstructed_ranking(row: RankingRow) -> RankingRow:
+    """See `uninstructed`."""
+    return replace(row, instruction="", candidate_instruction="")
 
 
 def noisy(row: Row, degrees: float) -> Row:

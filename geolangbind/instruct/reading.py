@@ -176,8 +176,8 @@ class Reader:
                 first = written
         refs = self.images.refs(image for written in distinct for image in written.images)
         parts = []
-        for first, end in zip(cuts, [*cuts[1:], len(distinct)], strict=True):
-            members = distinct[first:end]
+        for begin, end in zip(cuts, [*cuts[1:], len(distinct)], strict=True):
+            members = distinct[begin:end]
             shown = [[refs[key] for key in written.image_keys] for written in members]
             parts.append(collate([written.prompt for written in members], shown, self.images.encoder.vocabulary.pad))
         return tuple(parts), {written: number for number, written in enumerate(distinct)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geolangbind.demo_interleaved.variants import noisy, uninstructed
+from geolangbind.demo_interleaved.variants import noisy, uninstructed, uninstructed_ranking
 from geolangbind.instruct.rows import RankingRow, Row
 from geolangbind.interleaved.segments import GeoPoint, Text
 
@@ -31,5 +31,5 @@ def test_it_moves_alike_everywhere_and_the_truth_stays() -> None:
 def test_no_word_of_what_is_asked() -> None:
     row = uninstructed(Row("a", "Find it.", (HERE,), (Text("x"),), "A thing."))
     assert (row.instruction, row.target_instruction, row.query) == ("", "", (HERE,))
-    ranked = uninstructed(RankingRow("a", "Find it.", (HERE,), ((Text("x"),), (Text("y"),)), (0,), "A thing."))
+    ranked = uninstructed_ranking(RankingRow("a", "Find it.", (HERE,), ((Text("x"),), (Text("y"),)), (0,), "A thing."))
     assert (ranked.instruction, ranked.candidate_instruction) == ("", "")
