@@ -81,7 +81,7 @@ def pooled(views: Sequence[View], images: Images) -> Tensor:
         if features is None:
             raise TypeError("the MLP reads cached vision features; open the images with them")
         seen = features.float()
-        found.append(torch.cat([pool_boxes(seen[None], torch.zeros(1, dtype=torch.int64), box[None])[0], seen.mean((0, 1))]))
+        found.append(torch.cat([pool_boxes(seen[None], box[None, None])[0, 0], seen.mean((0, 1))]))
     return torch.cat([torch.stack(found), box_code(boxes, WAVES)], dim=1)
 
 

@@ -42,7 +42,7 @@ def save_standings(path: Path, found: Mapping[str, Standings]) -> None:
 
 def load_standings(path: Path) -> dict[str, Standings]:
     """Read what `save_standings` wrote."""
-    with np.load(path) as held:
+    with np.load(path, allow_pickle=False) as held:
         tasks = dict.fromkeys(name.split("/")[0] for name in held.files)
         return {task: _standings({field.name: held[f"{task}/{field.name}"] for field in fields(Standings)}) for task in tasks}
 

@@ -81,7 +81,7 @@ def open_features(root: Path, identity: str, shards: ShardSet) -> Features:
         told: dict[str, Any] = json.loads((folder / _TOLD).read_text(encoding="utf-8"))
         if (told["identity"], told["fingerprint"]) != (identity, shards.fingerprint):
             raise ValueError("they are of another tower or of other shards")
-        maps = tuple(np.load(folder / _file(number), mmap_mode="r") for number in range(len(shards.streams)))
+        maps = tuple(np.load(folder / _file(number), mmap_mode="r", allow_pickle=False) for number in range(len(shards.streams)))
         facts = tuple(tuple((gsd, day) for gsd, day in rows) for rows in told["facts"])
         sizes = [len(stream) for stream in shards.streams]
         if [len(held) for held in maps] != sizes or [len(rows) for rows in facts] != sizes:

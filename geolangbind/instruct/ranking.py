@@ -180,7 +180,7 @@ def _vectors(keys: Sequence[tuple[str, str]], sequences: Sequence[Segments], mod
             np.save(file, found.numpy())
         return found
     try:
-        return _checked(torch.from_numpy(np.load(path)), len(keys), str(path))
+        return _checked(torch.from_numpy(np.load(path, allow_pickle=False)), len(keys), str(path))
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it, and the vectors are computed again") from None
 

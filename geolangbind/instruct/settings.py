@@ -59,6 +59,7 @@ class ModelShape:
     enlarge: int = 1
     waves: int = 6
     place_waves: int = 6
+    around: int = 8
     readout: bool = True
 
 

@@ -193,49 +193,49 @@ class InterleavedModel(nn.Module):
         tokens, first = regions.new_zeros(len(regions), self.hidden), 0
         for group in features:
             here = ((regions[:, 0] >= first) & (regions[:, 0] < first + len(group))).nonzero()[:, 0]
-            images, boxes = regions[here, 0].long() - first, regions[here, 1:]
-            pooled = pool_boxes(group, images, boxes)
-            found = self.region(pooled) + self.where(box_code(boxes, self.config.waves))
+            images = regions[here, 0].long() - first
+            place, most = _places_in_images(images, len(group))  # boxes laid out by image: those of one image read its features once
+            boxes = regions.new_zeros(len(group), most, 4).index_put((images, place), regions[here, 1:])
+            pooled = pool_boxes(group, boxes)
+            found = self.region(pooled) + self.where(box_code(boxes.flatten(0, 1), self.config.waves)).unflatten(0, boxes.shape[:2])
             if self.around is not None:
-                found = found + self.around(group, images, boxes, pooled)
-            tokens, first = tokens.index_copy(0, here, found.to(tokens.dtype)), first + len(group)
+                found = found + self.around(group, boxes, pooled)
+            tokens, first = tokens.index_copy(0, here, found[images, place].to(tokens.dtype)), first + len(group)
         return tokens
 
 
 class Around(nn.Module):
     """What lies around a box: attention from the box to every cell of its image, by what a cell holds and where it lies seen from the box.
 
-    "A tank north of a grove" asks for exactly that. Each head weighs the cells by their content and their offset from the box's centre;
-    an empty cell of its own lets a head say that nothing fits.
+    "A tank north of a grove" asks for exactly that. An empty cell of its own lets a head say that nothing fits. Where a cell lies seen from
+    the box is a sin-cos code of their distance; as in rotary embeddings (arXiv 2104.09864), it is had by turning the question by the box's
+    own angles, so that all boxes of an image share its keys.
     """
 
     def __init__(self, width: int, hidden: int, config: InterleavedConfig) -> None:
         super().__init__()
-        self.heads, self.waves = config.around, config.waves
-        self.size = 16
+        self.heads, self.waves, self.size = config.around, config.waves, 16
         code, inner = 4 * config.waves, self.size * config.around
         self.asked = _mlp(width + 2 * code, inner)
         self.content = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * inner))
-        self.offset = nn.Linear(code, inner)
+        self.offset = nn.Linear(self.size, code, bias=False)
         self.nothing = nn.Parameter(torch.zeros(config.around))
         self.told = _mlp(config.around * (self.size + code), hidden)
 
-    def forward(self, features: Tensor, images: Tensor, boxes: Tensor, pooled: Tensor) -> Tensor:
-        """(n, rows, columns, F) features, the image of each of R boxes (R, 4) and (R, F) pooled features to (R, H)."""
-        _, rows, columns, _ = features.shape
-        cells = grid_boxes(rows, columns, features.device)
-        offsets = (cells[None, :, :2] + cells[None, :, 2:] - boxes[:, None, :2] - boxes[:, None, 2:]) / 2
-        offsets = _waves(offsets.flatten(0, 1), self.waves).unflatten(0, (len(boxes), -1))
-        keys, values = self.content(features.flatten(1, 2)).chunk(2, dim=2)
-        asked = self.asked(torch.cat([pooled, box_code(boxes, self.waves)], dim=1)).unflatten(1, (self.heads, -1))
-        keys, values = (part.unflatten(2, (self.heads, -1))[images] for part in (keys, values))
-        # the offset's key, asked before it is spread over the cells: (R, heads, code) instead of (R, cells, heads, size)
-        by_offset = torch.einsum("rhd,hdc->rhc", asked, self.offset.weight.unflatten(0, (self.heads, -1)))
-        logits = torch.einsum("rhd,rnhd->rhn", asked, keys) + torch.einsum("rhc,rnc->rhn", by_offset, offsets)
-        none = self.nothing.expand(len(boxes), -1)[..., None]
-        weights = torch.cat([logits / self.size**0.5, none], dim=2).softmax(dim=2)[..., :-1]
-        seen = torch.cat([torch.einsum("rhn,rnhd->rhd", weights, values), torch.einsum("rhn,rnc->rhc", weights, offsets)], dim=2)
-        return cast(Tensor, self.told(seen.flatten(1)))
+    def forward(self, features: Tensor, boxes: Tensor, pooled: Tensor) -> Tensor:
+        """(n, rows, columns, F) features, m boxes (n, m, 4) in each of their images and what is under them (n, m, F) to (n, m, H)."""
+        cells = _waves(_centres(grid_boxes(*features.shape[1:3], features.device)), self.waves)
+        own = _waves(_centres(boxes).flatten(0, 1), self.waves).unflatten(0, boxes.shape[:2])[:, :, None]
+        keys, values = (part.unflatten(2, (self.heads, -1)) for part in self.content(features.flatten(1, 2)).chunk(2, dim=2))
+        code = box_code(boxes.flatten(0, 1), self.waves).unflatten(0, boxes.shape[:2])
+        asked = self.asked(torch.cat([pooled, code], dim=2)).unflatten(2, (self.heads, -1))
+        logits = torch.einsum("nmhd,nchd->nhmc", asked, keys)
+        logits = logits + torch.einsum("nmhw,cw->nhmc", _turned(self.offset(asked), own), cells)
+        nothing = self.nothing[:, None, None].expand(*logits.shape[:3], 1)
+        weights = torch.cat([logits / self.size**0.5, nothing], dim=3).softmax(dim=3)[..., :-1]
+        held = torch.einsum("nhmc,nchd->nmhd", weights, values)
+        lies = _turned(torch.einsum("nhmc,cw->nmhw", weights, cells), own, back=True)
+        return cast(Tensor, self.told(torch.cat([held, lies], dim=3).flatten(2)))
 
 
 class Shuffle(nn.Module):
@@ -364,23 +364,48 @@ def sphere_code(places: Tensor, waves: int) -> Tensor:
     return _waves(torch.stack([lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()], dim=1) / 2, waves)
 
 
+def _centres(boxes: Tensor) -> Tensor:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def _turned(code: Tensor, by: Tensor, *, back: bool = False) -> Tensor:
+    """Turn sin-cos pairs (..., 4 * waves) by the angles of a code: dotted with a place's code it then asks for a distance from `by`.
+
+    Backwards: the code of places becomes that of their distances from `by`.
+    """
+    (sin, cos), (by_sin, by_cos) = (part.unflatten(-1, (2, 2, -1)).unbind(-2) for part in (code, by))
+    by_sin = -by_sin if back else by_sin
+    return torch.stack([sin * by_cos + cos * by_sin, cos * by_cos - sin * by_sin], dim=-2).flatten(-3)
+
+
 def _waves(values: Tensor, waves: int) -> Tensor:
     angles = values[:, :, None] * (math.pi * 2.0 ** torch.arange(waves, device=values.device))
     return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def pool_boxes(features: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
-    """Mean of features (n, rows, columns, F) over boxes (R, 4) in shares of images (R,), each cell by its area under the box: (R, F)."""
-    down, across = _covered(boxes[:, 1], boxes[:, 3], features.shape[1]), _covered(boxes[:, 0], boxes[:, 2], features.shape[2])
-    weights = (down[:, :, None] * across[:, None, :]).flatten(1)
-    return torch.bmm(weights[:, None], features.flatten(1, 2)[images])[:, 0]
+def pool_boxes(features: Tensor, boxes: Tensor) -> Tensor:
+    """Mean of features (n, rows, columns, F) over m boxes (n, m, 4) of each image, each cell by its area under the box: (n, m, F).
+
+    Boxes are shares of the image; an empty one gives zeros.
+    """
+    x0, y0, x1, y1 = boxes.unbind(2)
+    down, across = _covered(y0, y1, features.shape[1]), _covered(x0, x1, features.shape[2])
+    return torch.bmm((down[..., :, None] * across[..., None, :]).flatten(2), features.flatten(1, 2))
 
 
 def _covered(low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """(R, cells): how much of [low, high] lies in each of so many equal cells of [0, 1], as shares."""
+    """(..., cells): how much of [low, high] lies in each of so many equal cells of [0, 1], as shares."""
     edges = torch.arange(cells + 1, device=low.device) / cells
-    share = (torch.minimum(edges[1:], high[:, None]) - torch.maximum(edges[:-1], low[:, None])).clamp(min=0)
-    return share / share.sum(1, keepdim=True)
+    share = (torch.minimum(edges[1:], high[..., None]) - torch.maximum(edges[:-1], low[..., None])).clamp(min=0)
+    return share / share.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+def _places_in_images(images: Tensor, count: int) -> tuple[Tensor, int]:
+    """The number of each box among those of its image, of `count` images, and how many boxes the fullest image has."""
+    order, sizes = images.argsort(stable=True), images.bincount(minlength=count)
+    begins = sizes.cumsum(0) - sizes
+    numbers = torch.arange(len(images), device=images.device) - begins[images[order]]
+    return torch.empty_like(images).scatter(0, order, numbers), int(sizes.max())
 
 
 def matryoshka(vectors: Tensor, dim: int) -> Tensor:

@@ -66,7 +66,7 @@ def test_boxes_are_pooled_by_area():
     features = torch.randn(3, 4, 5, 6)
     boxes = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1], [0.42, 0.525, 0.44, 0.55]])
     fine = features.repeat_interleave(50, 1).repeat_interleave(40, 2)  # 200 x 200 points
-    for found, points, (x0, y0, x1, y1) in zip(pool_boxes(features, boxes), fine, (boxes * 200).round().int().tolist(), strict=True):
+    for found, points, (x0, y0, x1, y1) in zip(pool_boxes(features, torch.arange(3), boxes), fine, (boxes * 200).round().int().tolist(), strict=True):
         torch.testing.assert_close(found, points[y0:y1, x0:x1].mean((0, 1)), atol=1e-5, rtol=0)
 
 
