@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "tutorials" / "your_instructions_yo
 SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [re.sub(r"\\\n\s*", "", line) for line in re.findall(r"^    (geolangbind(?:[^\\\n]|\\\n)*)$", PAGE, re.MULTILINE)]
 FEWER = {"0, 240)": "0, 12)", "1000, 60)": "1000, 4)", "steps=150 batch_size=32 block=16": "steps=2 batch_size=4 block=4"}
-SMALLER = " machine=cpu machine.precision=32-true 'backbone.config={hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2}'"
+SMALLER = " machine=cpu machine.precision=32-true '+backbone.config={hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2}'"
 
 
 def shortened(text):

@@ -14,7 +14,7 @@ from geolangbind.demo_interleaved.mlp import WAVES, Bag, Described, boxes_of
 from geolangbind.demo_interleaved.parts import Images, PartsModel, View
 from geolangbind.demo_interleaved.split import Split, box_of, image_of
 from geolangbind.instruct.segments_json import key_of
-from geolangbind.models.interleaved import box_code
+from geolangbind.models.boxes import box_code
 from geolangbind.planet.staged import KINDS
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from geolangbind.demo_interleaved.parts import Images, PartsModel, View, shares_of
 from geolangbind.instruct.images import key_of_image
-from geolangbind.models.interleaved import box_code, pool_boxes
+from geolangbind.models.boxes import box_code, pool_boxes
 from geolangbind.tokenizer import words_of
 
 WAVES = 6

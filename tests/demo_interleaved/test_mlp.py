@@ -7,7 +7,7 @@ from geolangbind.demo_interleaved.mlp import WAVES, Bag, pooled, region_mlp
 from geolangbind.demo_interleaved.parts import as_ranked
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.segments import PixelBox, Text
-from geolangbind.models.interleaved import box_code
+from geolangbind.models.boxes import box_code
 
 LEFT, RIGHT = PixelBox(0, 0, 32, 64), PixelBox(32, 0, 64, 64)
 

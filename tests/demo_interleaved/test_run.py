@@ -43,8 +43,8 @@ def test_the_dual_encoder_took_as_many_operations(demo) -> None:
     with safe_open(demo.folder(0) / "dual.safetensors", "pt") as held:
         told = held.metadata()
     assert float(told["flops"]) == pytest.approx(training_flops(replace(settings, progress=False)), rel=1e-4)
-    twice = training_flops(replace(settings, progress=False, steps=2 * settings.steps))
-    assert twice > 1.1 * float(told["flops"])  # images are seen once, whatever the number of steps
+    tenfold = training_flops(replace(settings, progress=False, steps=10 * settings.steps))
+    assert 1.1 < tenfold / float(told["flops"]) < 9  # images are seen once, whatever the number of steps
     assert int(told["steps"]) >= 1
 
 
@@ -74,7 +74,7 @@ def test_the_table_goes_between_the_marks_of_a_document(demo, tmp_path) -> None:
     document.write_text("a\n<!-- interleaved -->\nold\n<!-- end of interleaved -->\nb\n")
     run_demo(demo, document)
     text = document.read_text()
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert text.startswith("a\n<!-- interleaved -->\n\n") and text.endswith("<!-- end of interleaved -->\nb\n")
     assert "(images/interleaved.png)" in text and (tmp_path / "images" / "interleaved.png").is_file()
 

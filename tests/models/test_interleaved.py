@@ -1,6 +1,8 @@
 """Between tower and backbone: projectors, codes of boxes and places, pooling, shared beginnings, images of several sensors and sizes."""
 
+import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -8,16 +10,14 @@ import torch
 from geolangbind.errors import DataError
 from geolangbind.interleaved.backbone import build_backbone, describe_backbone
 from geolangbind.interleaved.prompts import ImageGroup, Prompts, Slot
+from geolangbind.models.boxes import Around, box_code, grid_boxes, places_in_images, pool_boxes, sphere_code
 from geolangbind.models.encoder import VisionConfig, VisionEncoder
 from geolangbind.models.interleaved import (
     InterleavedConfig,
     InterleavedModel,
     Resampler,
     Shuffle,
-    box_code,
-    pool_boxes,
     shared_beginnings,
-    sphere_code,
 )
 from geolangbind.sensors.channels import RGB_UM, ChannelSet
 
@@ -64,10 +64,50 @@ def test_the_resampler_asks_the_same_questions_of_any_grid(grid):
 def test_boxes_are_pooled_by_area():
     """Cells of 10 x 10 points each, counted one by one."""
     features = torch.randn(3, 4, 5, 6)
-    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1], [0.42, 0.525, 0.44, 0.55]])
+    boxes = torch.tensor([[[0.1, 0.2, 0.5, 0.9], [0.5, 0.3, 0.8, 0.4]], [[0, 0, 1, 1], [0, 0, 0, 0]], [[0.42, 0.525, 0.44, 0.55]] * 2])
     fine = features.repeat_interleave(50, 1).repeat_interleave(40, 2)  # 200 x 200 points
-    for found, points, (x0, y0, x1, y1) in zip(pool_boxes(features, torch.arange(3), boxes), fine, (boxes * 200).round().int().tolist(), strict=True):
-        torch.testing.assert_close(found, points[y0:y1, x0:x1].mean((0, 1)), atol=1e-5, rtol=0)
+    for pooled, points, those in zip(pool_boxes(features, boxes), fine, (boxes * 200).round().int().tolist(), strict=True):
+        for found, (x0, y0, x1, y1) in zip(pooled, those, strict=True):
+            expected = points[y0:y1, x0:x1].mean((0, 1)) if x1 > x0 else torch.zeros(6)  # where an image has fewer boxes than others
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_what_lies_around_is_plain_attention_with_a_key_for_each_offset():
+    """Box by box, head by head, with the code of each cell's offset written out, where the module turns its question instead."""
+    torch.manual_seed(0)
+    around, features, boxes, pooled = Around(10, 7, 3, 6), torch.randn(2, 3, 4, 10), torch.rand(2, 2, 4), torch.randn(2, 2, 10)
+    torch.nn.init.normal_(around.nothing)
+    told = around(features, boxes, pooled)
+    centres = (grid_boxes(3, 4, features.device).unflatten(1, (2, 2))).mean(1)
+    for image, number in product(range(2), range(2)):
+        box = boxes[image, number]
+        keys, values = around.content(features[image].flatten(0, 1)).chunk(2, dim=1)
+        asked = around.asked(torch.cat([pooled[image, number], box_code(box[None], 6)[0]]))
+        angles = (centres - box.unflatten(0, (2, 2)).mean(0))[:, :, None] * math.pi * 2.0 ** torch.arange(6)
+        offsets = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
+        seen = []
+        for head, (key, value, question) in enumerate(zip(keys.split(16, 1), values.split(16, 1), asked.split(16), strict=True)):
+            logits = torch.cat([(key @ question + offsets @ around.offset(question)) / 4, around.nothing[head : head + 1]])
+            weights = logits.softmax(0)[:-1]
+            seen += [weights @ value, weights @ offsets]
+        torch.testing.assert_close(around.told(torch.cat(seen)), told[image, number], atol=1e-5, rtol=1e-4)
+
+
+def test_boxes_are_numbered_within_their_images():
+    places, most = places_in_images(torch.tensor([2, 0, 2, 2, 0]), 4)
+    assert places.tolist() == [0, 0, 1, 2, 1] and most == 3
+    assert places_in_images(torch.tensor([], dtype=torch.int64), 2)[1] == 0
+
+
+@torch.no_grad()
+def test_boxes_of_several_images_in_any_order(model):
+    """A box's token does not depend on what other boxes and images are asked with it."""
+    features = [torch.randn(2, 2, 2, 64), torch.randn(1, 4, 4, 64)]
+    corners = torch.rand(5, 2) / 2
+    regions = torch.cat([torch.tensor([[2.0], [0], [1], [0], [0]]), corners, corners + 0.3], dim=1)
+    tokens = model._region_tokens(features, regions)
+    for row, region in enumerate(regions):
+        torch.testing.assert_close(model._region_tokens(features, region[None])[0], tokens[row], atol=1e-5, rtol=0)
 
 
 def test_codes_know_no_seam():
