@@ -20,6 +20,9 @@ from geolangbind.planet.staged import COLOURS
 TURNS = ("landmark", "attribute", "extreme", "attribute", "landmark", "attribute", "size", "attribute")
 """Groups in the order asked: at any point half of the phrases or more are relational, and of these half or more name a landmark."""
 
+TRAINED_TURNS = ("landmark", "attribute", "landmark", "extreme", "landmark", "attribute", "landmark", "size")
+"""Groups in the order trained on: where a thing lies to others takes longest to learn."""
+
 SENSORS = ("sar", "dem", "hsi")
 _WHAT = Text("What is in")
 _COLOURS = sorted({colour for colours in COLOURS.values() for colour in colours})
@@ -75,25 +78,33 @@ def said_in(scene: Scene, thing: SceneObject, modality: str) -> tuple[dict[str, 
     return true, frozenset(held)
 
 
-def questions(split: Split, task: str, scenes: Sequence[int], per_scene: int, modality: str = "rgb") -> Iterator[Question]:
-    """Yield up to `per_scene` questions of each scene, the groups taking turns; none is asked twice of a scene."""
-    asked = 0
+def questions(
+    split: Split, task: str, scenes: Sequence[int], per_scene: int, modality: str = "rgb", turns: Sequence[str] = TURNS
+) -> Iterator[Question]:
+    """Yield up to `per_scene` questions of each scene, the groups taking turns; none is asked twice of a scene.
+
+    A group that has nothing left to ask of a scene is passed over there.
+    """
+    turn = 0
     for index in scenes:
         scene, rng = split.scene(index), split.rng(f"{task}-{modality}", index)
         things = [thing for thing in scene.objects if thing.kind in VISIBLE[modality]]
         said = [said_in(scene, thing, modality) for thing in things]
         used: set[tuple[int, str]] = set()
-        for _ in range(per_scene):
-            group = TURNS[asked % len(TURNS)]
-            able = [n for n, (true, _) in enumerate(said) if any((n, phrase) not in used for phrase in true[group])]
-            if not able:
+        while len(used) < per_scene:
+            for later in range(len(turns)):
+                group = turns[(turn + later) % len(turns)]
+                able = [n for n, (true, _) in enumerate(said) if any((n, phrase) not in used for phrase in true[group])]
+                if able:
+                    turn += later + 1
+                    break
+            else:
                 break
             number = able[int(rng.integers(len(able)))]
             true, held = said[number]
             left = [phrase for phrase in true[group] if (number, phrase) not in used]
             phrase = left[int(rng.integers(len(left)))]
             used.add((number, phrase))
-            asked += 1
             rest = [(thing, phrase in said[n][1]) for n, thing in enumerate(things) if n != number]
             false_of, held_of = (tuple(thing for thing, holds in rest if holds is wanted) for wanted in (False, True))
             yield Question(scene, things[number], group, phrase, held - {phrase}, false_of, held_of)
@@ -105,8 +116,8 @@ def region_query(question: Question, modality: str = "rgb") -> tuple[Segment, ..
 
 
 def region_rows(split: Split, per_scene: int) -> Iterator[Row]:
-    """Yield [image, box] -> phrase in RGB."""
-    for number, asked in enumerate(questions(split, "region", range(split.staged), per_scene)):
+    """Yield [image, box] -> phrase in RGB. A thing is asked for in the same words each time, so that its phrases share one query."""
+    for number, asked in enumerate(questions(split, "region", range(split.staged), per_scene, turns=TRAINED_TURNS)):
         rng = split.rng("region-wording", asked.scene.index)
         true = text_keys(asked.others)
         yield row("region", f"region-{number}", rng, region_query(asked), asked.phrase, true=true, group=asked.group)
@@ -115,7 +126,7 @@ def region_rows(split: Split, per_scene: int) -> Iterator[Row]:
 def sensor_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, box] -> phrase in SAR, DEM and HSI."""
     for modality in SENSORS:
-        for number, asked in enumerate(questions(split, "sensors", range(split.sensors), per_scene, modality)):
+        for number, asked in enumerate(questions(split, "sensors", range(split.sensors), per_scene, modality, TRAINED_TURNS)):
             rng = split.rng(f"{modality}-wording", asked.scene.index)
             query, true = region_query(asked, modality), text_keys(asked.others)
             yield row("region", f"{modality}-{number}", rng, query, asked.phrase, true=true, group=f"{modality}-{asked.group}")
@@ -157,7 +168,7 @@ def _wrong(rng: np.random.Generator, asked: Question, modality: str, candidates:
 
 def referring_rows(split: Split, per_scene: int) -> Iterator[Row]:
     """Yield [image, phrase] -> [image, box]; the image's other boxes, where the phrase is false of them, are negatives."""
-    for number, asked in enumerate(questions(split, "referring", range(split.staged), per_scene)):
+    for number, asked in enumerate(questions(split, "referring", range(split.staged), per_scene, turns=TRAINED_TURNS)):
         image, rng = image_of(asked.scene), split.rng("referring-wording", asked.scene.index)
         yield row(
             "referring",

@@ -102,7 +102,7 @@ def stages(demo: Demo) -> list[Stage]:
 
 def world_stage(demo: Demo) -> Stage:
     """The data. A world of other sizes in the same folder is refused."""
-    folder, settings = demo.out / "world", demo.profile.world
+    folder, settings, splits = demo.out / "world", demo.profile.world, ("train", demo.split)
     told = folder / "world.json"
 
     def done() -> bool:
@@ -110,12 +110,12 @@ def world_stage(demo: Demo) -> Stage:
             return False
         if json.loads(told.read_text(encoding="utf-8")) != asdict(settings):
             raise SettingsError(f"{folder} is a world of other sizes than profile {demo.profile.name}'s; give --out, or delete it")
-        return all((folder / split / "pairs" / "pairs.json").is_file() for split in ("train", *SPLITS))
+        return all((folder / split / "pairs" / "pairs.json").is_file() for split in splits)
 
     def run() -> None:
         with atomic_path(told) as part:
             part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
-        write_world(folder, settings, workers=demo.threads, progress=demo.progress)
+        write_world(folder, settings, splits, workers=demo.threads, progress=demo.progress)
 
     return Stage("world: scenes, rows and rankings", folder, done, run)
 

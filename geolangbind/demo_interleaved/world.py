@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from geolangbind.planet.write import SOURCE, write_planet
 
 _WORTH_PROCESSES = 400  # fewer scenes are drawn before a second process has started
 _PLACE_TO_IMAGE_EVERY = 4
+SPLIT_NAMES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class WorldSettings:
         held_out_sensors: how many of them also in SAR, DEM and HSI.
         held_out_changed: how many of them also at a later date.
         held_out_ordinary: ordinary scenes of validation and of test each.
-        regions_per_scene: region rows of a scene, and referring rows.
+        regions_per_scene: region rows of a scene; half as many referring rows.
         queries: queries of a ranking, at most.
         phrases: candidates of a region ranking, at most.
         boxes: candidates of the referring ranking across images, at most.
@@ -54,7 +55,7 @@ class WorldSettings:
     held_out_sensors: int = 300
     held_out_changed: int = 500
     held_out_ordinary: int = 600
-    regions_per_scene: int = 8
+    regions_per_scene: int = 24
     queries: int = 500
     phrases: int = 100
     boxes: int = 50
@@ -79,13 +80,15 @@ class WorldSettings:
         return Split(name, self.seed, self.held_out, self.held_out_sensors, self.held_out_changed, self.held_out_ordinary)
 
 
-def write_world(out: Path | str, settings: WorldSettings, workers: int = 2, progress: bool = True) -> dict[str, Pairs]:
-    """Write what is missing of the world below `out` and return the pairs folders of train, validation and test.
+def write_world(
+    out: Path | str, settings: WorldSettings, splits: Sequence[str] = SPLIT_NAMES, workers: int = 2, progress: bool = True
+) -> dict[str, Pairs]:
+    """Write what is missing of some splits of the world below `out` and return their pairs folders.
 
     `out/<split>/<shards>` are the images (`staged`, `sensors`, `later`, `ordinary`), `out/<split>/pairs` the rows: to train on, or to rank.
     """
     found = {}
-    for name in ("train", "validation", "test"):
+    for name in splits:
         split, folder = settings.split(name), Path(out) / name
         images = _write_images(folder, split, workers, progress)
         pairs = folder / "pairs"
@@ -122,7 +125,7 @@ def rows(split: Split, settings: WorldSettings) -> dict[str, Iterator[Row]]:
     per_scene = settings.regions_per_scene
     found: dict[str, tuple[int, Iterator[Row]]] = {
         "region": (split.staged, regions.region_rows(split, per_scene)),
-        "referring": (split.staged, regions.referring_rows(split, per_scene)),
+        "referring": (split.staged, regions.referring_rows(split, per_scene // 2)),
         "place": (split.staged, places.place_rows(split)),
         "place_to_image": (split.staged, places.place_to_image_rows(split, _PLACE_TO_IMAGE_EVERY)),
         "scene_class": (split.ordinary, scenes.class_rows(split)),
