@@ -84,11 +84,12 @@ def short_hash(told: object) -> str:
 
 def _smoke() -> Profile:
     world = WorldSettings(
-        staged=24, sensors=8, changed=8, ordinary=24, held_out=12, held_out_sensors=6, held_out_changed=6, held_out_ordinary=12,
-        queries=8, phrases=20, boxes=10, places=6, captions=8, changes=9,
+        staged=16, sensors=6, changed=6, ordinary=16, held_out=8, held_out_sensors=4, held_out_changed=4, held_out_ordinary=8,
+        queries=5, phrases=12, boxes=6, places=5, captions=6, changes=6,
     )  # fmt: skip
     slim = {"config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}}
-    changes = {"backbone": slim, "model": {"factor": 4}, "steps": 3, "batch_size": 8, "block": 8, "optim": {"warmup_steps": 1}}
+    sizes = {"steps": 3, "batch_size": 8, "block": 8, "together": 4}
+    changes = {"backbone": slim, "model": {"factor": 4}, **sizes, "optim": {"warmup_steps": 1}}
     return Profile("smoke", world, 1, {**RECIPE, **changes}, small=Recipe(3), ablation_steps=2)
 
 

@@ -64,6 +64,8 @@ class InterleavedConfig:
             raise SettingsError(f"projector is '{self.projector}'; use one of {', '.join(PROJECTORS)}")
         if min(self.factor, self.queries, self.enlarge, self.waves, self.place_waves) < 1:
             raise SettingsError("projector factor, queries, enlarge, waves and place_waves must be at least 1")
+        if self.around < 0:
+            raise SettingsError(f"around is {self.around}; it is a number of heads, or 0 for none")
         if list(self.dims) != sorted(set(self.dims)) or min(self.dims, default=1) < 1:
             raise SettingsError(f"dims are sizes above 0 that ascend, got {list(self.dims)}")
 

@@ -96,13 +96,15 @@ def test_every_phrase_is_true_and_what_else_is_true_is_listed(settings) -> None:
 
 
 def test_half_are_relational_and_half_of_these_name_a_landmark(settings) -> None:
-    groups = [row.group for row in region_rows(settings.split("train"), 4)]
-    assert len(groups) >= 150
-    for end in (7, 50, len(groups)):  # at any point, so for any share of the data
-        counts = Counter(groups[:end])
-        relational = end - counts["attribute"]
-        assert relational >= end / 2 and counts["landmark"] >= relational / 2
-        assert relational <= end / 2 + 1
+    trained = [row.group for row in region_rows(settings.split("train"), 4)]
+    asked = [question.group for question in questions(settings.split("test"), "region", range(40), 8)]
+    assert min(len(trained), len(asked)) >= 150
+    for groups in (trained, asked):
+        for end in (7, 50, len(groups)):  # at any point, so for any share of the data
+            counts = Counter(groups[:end])
+            relational = end - counts["attribute"]
+            assert relational >= end / 2 and counts["landmark"] >= relational / 2
+    assert asked.count("attribute") > 0.4 * len(asked) and trained.count("attribute") > 0.2 * len(trained)
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])

@@ -1,13 +1,16 @@
 """The world on disk: whole, the same again, and no scene in two splits."""
 
+import numpy as np
 import pytest
+import torch
 
 from geolangbind.demo_interleaved.wordings import WORDINGS
 from geolangbind.demo_interleaved.world import WorldSettings, rankings, rows, write_world
 from geolangbind.errors import SettingsError
+from geolangbind.instruct.ranking import SequenceModel, rank
 from geolangbind.instruct.row import row_to_json
 from geolangbind.instruct.rows import stored_images
-from geolangbind.instruct.segments_json import StoredImage
+from geolangbind.instruct.segments_json import StoredImage, key_of
 
 SMALL = WorldSettings(
     staged=4, sensors=2, changed=2, ordinary=3, held_out=3, held_out_sensors=1, held_out_changed=1, held_out_ordinary=3, queries=3
@@ -57,6 +60,20 @@ def test_a_constant_scorer_is_at_chance(settings) -> None:
         hits = sum(row.relevant[0] == 0 for row in ranked)
         spread = sum(len(row.relevant) / len(row.candidates) * (1 - len(row.relevant) / len(row.candidates)) for row in ranked) ** 0.5
         assert abs(hits - expected) <= 4 * max(spread, 0.5), source
+
+
+def test_a_model_that_tells_nothing_apart_is_at_chance_and_one_that_knows_is_right(settings) -> None:
+    """Of every task, through what scores the models."""
+    for source, ranked in rankings(settings.split("test"), settings).items():
+        found = rank(ranked, SequenceModel("constant", "", "", lambda sequences, _: torch.eye(1, 8).repeat(len(sequences), 1)))
+        np.testing.assert_allclose(found.values[:, 0], found.chance[:, 0], atol=1e-12, err_msg=source)
+        for row in ranked[:5]:  # one by one: what is asked twice of a box has two answers
+            knows = {key_of(row.query), *(key_of(row.candidates[place]) for place in row.relevant)}
+
+            def oracle(sequences, instruction, knows=knows):
+                return torch.eye(2)[[int(key_of(sequence) in knows) for sequence in sequences]]
+
+            assert rank([row], SequenceModel("oracle", "", "", oracle)).values[0, 0] == 1, (source, row.id)
 
 
 def test_more_of_a_part_than_of_the_whole() -> None:

@@ -1,6 +1,7 @@
 """Features on disk: those of the tower, of these shards and of nothing else."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +77,16 @@ def test_features_that_were_moved_or_cut_are_refused(tmp_path, encoder, shards):
     (folder / "features.json").write_text(json.dumps({**told, "facts": told["facts"][:1]}))
     with pytest.raises(DataError, match="they are not one per sample"):
         open_features(tmp_path, identity, shards)
+
+
+def test_other_images_have_other_features(tmp_path, encoder, shards):
+    ensure_features(tmp_path, encoder, {"planet": shards}, progress=False)
+    identity, others = eye_identity(encoder), SimpleNamespace(fingerprint="0" * 64, streams=shards.streams)
+    with pytest.raises(DataError, match="No such file"):
+        open_features(tmp_path, identity, others)
+    features_folder(tmp_path, identity, shards).rename(features_folder(tmp_path, identity, others))
+    with pytest.raises(DataError, match="they are of another tower or of other shards"):
+        open_features(tmp_path, identity, others)
 
 
 def test_a_failure_leaves_no_folder(tmp_path, encoder, shards, monkeypatch):

@@ -37,9 +37,11 @@ def same(one, other):
     return one.keys == other.keys and all(torch.equal(mine, theirs) for mine, theirs in tensors)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes")
 def test_reading_processes_and_ranks_change_nothing(stepped):
     alone = stepped()
-    assert all(same(one, other) for one, other in zip(alone, stepped(workers=2), strict=True))
+    for workers in (2, 8):
+        assert all(same(one, other) for one, other in zip(alone, stepped(workers=workers), strict=True))
     halves = [stepped(rank=rank, world_size=2) for rank in (0, 1)]
     for whole, first, second in zip(alone, *halves, strict=True):
         assert whole.keys == first.keys + second.keys and len(whole) == 8

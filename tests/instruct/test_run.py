@@ -41,25 +41,26 @@ def interrupt(settings, steps, monkeypatch):
             train(settings)
 
 
-@pytest.mark.parametrize("after", [1, 5], ids=["in the projector's stage", "in the main stage"])
-def test_an_interrupted_run_ends_where_an_unbroken_one_ends(settings_for, tmp_path, pairs_folder, monkeypatch, after):
+def test_interrupted_runs_end_where_an_unbroken_one_ends(settings_for, tmp_path, pairs_folder, monkeypatch):
     common = {
         "steps": 4, "projector_steps": 2, "checkpoint_every": 1, "ema_decay": 0.5, "lora": {"r": 2},
         "validation": {"pairs": str(pairs_folder), "samples": 4}, "feature_cache": str(tmp_path / "cache"),
     }  # fmt: skip
-    straight, broken = (tmp_path / name for name in ("straight", "broken"))
+    straight = tmp_path / "straight"
     train(settings_for(run_dir=str(straight), **common))
-    resumed = settings_for(run_dir=str(broken), memory_chunk=0, machine={"workers": 2 * (after > 1)}, **common)
-    interrupt(resumed, after, monkeypatch)
-    assert not (broken / "model").exists()
-    train(resumed)
-    for file in (WEIGHTS, "model/adapter.safetensors"):
-        assert (straight / file).read_bytes() == (broken / file).read_bytes()
-    for folder in (".", "projector"):
-        assert rows_of(straight / folder) == rows_of(broken / folder)
-    assert rows_of(straight, "validation.jsonl") == rows_of(broken, "validation.jsonl")
     (state,) = straight.glob("checkpoints/step-00000004/state.safetensors")
     assert not any(name.startswith("module/model.tower.") for name in load_file(state))  # it can be had again
+    for after, workers in ((1, 0), (5, 2)):  # in the projector's stage, in the main stage
+        broken = tmp_path / f"broken-{after}"
+        resumed = settings_for(run_dir=str(broken), machine={"workers": workers}, **common)
+        interrupt(resumed, after, monkeypatch)
+        assert not (broken / "model").exists()
+        train(resumed)
+        for file in (WEIGHTS, "model/adapter.safetensors"):
+            assert (straight / file).read_bytes() == (broken / file).read_bytes()
+        for folder in (".", "projector"):
+            assert rows_of(straight / folder) == rows_of(broken / folder)
+        assert rows_of(straight, "validation.jsonl") == rows_of(broken, "validation.jsonl")
 
 
 def test_the_encoder_that_is_saved_is_the_one_that_was_trained(settings_for, tmp_path, pairs_folder, capsys):

@@ -84,6 +84,18 @@ def test_files_and_arrays_give_the_same(encoder, tmp_path, tif):
     torch.testing.assert_close(by_path, torch.cat([by_raster, by_pixels]), atol=1e-6, rtol=0)
 
 
+def test_bands_come_in_any_order(encoder):
+    plain, turned, wrong = encoder.embed(
+        [
+            [Image(PIXELS, **RGB)],
+            [Image(PIXELS[[2, 0, 1]], **{**RGB, "bands": ("B", "R", "G")})],
+            [Image(PIXELS[[2, 0, 1]], **RGB)],
+        ]
+    )
+    torch.testing.assert_close(turned, plain, atol=1e-5, rtol=0)
+    assert not torch.allclose(wrong, plain, atol=1e-4)
+
+
 def test_an_image_is_read_once_for_all_that_is_said_of_it(encoder, tmp_path, tif, monkeypatch):
     path = tif(tmp_path / "a.tif", np.full((3, 32, 32), 9, np.uint8))
     calls = []

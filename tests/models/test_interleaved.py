@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 import torch
 
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, SettingsError
 from geolangbind.interleaved.backbone import build_backbone, describe_backbone
 from geolangbind.interleaved.prompts import ImageGroup, Prompts, Slot
 from geolangbind.models.boxes import Around, box_code, grid_boxes, places_in_images, pool_boxes, sphere_code
@@ -108,6 +108,12 @@ def test_boxes_of_several_images_in_any_order(model):
     tokens = model._region_tokens(features, regions)
     for row, region in enumerate(regions):
         torch.testing.assert_close(model._region_tokens(features, region[None])[0], tokens[row], atol=1e-5, rtol=0)
+
+
+def test_heads_that_look_around_are_counted():
+    assert InterleavedConfig(around=0).around == 0
+    with pytest.raises(SettingsError, match="around is -1; it is a number of heads, or 0 for none"):
+        InterleavedConfig(around=-1)
 
 
 def test_codes_know_no_seam():
