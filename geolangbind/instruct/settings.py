@@ -60,6 +60,7 @@ class ModelShape:
     waves: int = 6
     place_waves: int = 6
     around: int = 8
+    differences: bool = True
     readout: bool = True
 
 
