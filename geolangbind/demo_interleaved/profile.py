@@ -13,17 +13,20 @@ from geolangbind.demo_interleaved.world import WorldSettings
 from geolangbind.errors import SettingsError
 
 TASKS = {
-    "region": 4.0,
-    "referring": 3.0,
-    "place": 1.0,
-    "place_to_image": 0.5,
+    "region": 5.0,
+    "referring": 2.0,
+    "place": 2.0,
+    "place_to_image": 0.25,
     "scene_class": 0.5,
     "caption": 1.0,
-    "sensors": 2.0,
+    "sensors": 1.5,
     "two_sensors": 1.0,
     "change": 2.0,
 }
-"""Share of blocks by source, for the interleaved encoder and, of their own tasks, for the controls."""
+"""Share of steps by source, for the interleaved encoder and, of their own tasks, for the controls."""
+
+TOGETHER = {"region": 24, "referring": 4, "sensors": 24, "place": 3, "scene_class": 2, "caption": 3, "two_sensors": 3, "change": 3}
+"""Rows that count as one in the batch: all that is asked of a scene's boxes, where a further phrase costs next to nothing."""
 
 RECIPE: Mapping[str, Any] = {
     "tower": "planet-tiny",
@@ -35,15 +38,14 @@ RECIPE: Mapping[str, Any] = {
     },
     "model": {"factor": 4, "enlarge": 2},
     "rendering": {"box": "token", "place": "both", "image_facts": ["date"]},
-    "sources": {name: {"weight": weight} for name, weight in TASKS.items()},
+    "sources": {name: {"weight": weight, "together": TOGETHER.get(name, 1)} for name, weight in TASKS.items()},
     "steps": 1200,
-    "batch_size": 240,
-    "block": 240,
-    "together": 24,
+    "batch_size": 64,
+    "block": 0,
     "hard_negatives": 1,
     "temperature": {"start": 0.07},
-    "optim": {"lr": 1e-3, "weight_decay": 0.05, "warmup_steps": 50},
-    "machine": {"accelerator": "cpu", "precision": "32-true", "devices": 1},
+    "optim": {"lr": 2e-3, "weight_decay": 0.05, "warmup_steps": 50},
+    "machine": {"accelerator": "cpu", "precision": "bf16-mixed", "devices": 1},
     "checkpoint_every": 200,
     "keep_checkpoints": 1,
 }  # fmt: skip
@@ -59,6 +61,7 @@ class Profile:
         world: its data.
         seeds: how many models of each kind, from seed 0.
         recipe: of the interleaved encoder.
+        control_batch: rows of a step of the controls.
         dual_lr: learning rate of the dual encoder, whose training ends when it has taken as many operations as the interleaved one's.
         small: recipe of the MLP and of box + type.
         ablation_steps: of each run of the ablations.
@@ -68,13 +71,14 @@ class Profile:
     world: WorldSettings = field(default_factory=WorldSettings)
     seeds: int = 1
     recipe: Mapping[str, Any] = field(default_factory=lambda: RECIPE)
+    control_batch: int = 256
     dual_lr: float = 5e-4
     small: Recipe = field(default_factory=lambda: Recipe(1500))
     ablation_steps: int = 300
 
     def key(self) -> str:
         """Short hash of the recipe: models of another one lie in folders of another name."""
-        return short_hash({"recipe": self.recipe, "dual_lr": self.dual_lr, "small": asdict(self.small)})
+        return short_hash({"recipe": self.recipe, "batch": self.control_batch, "dual_lr": self.dual_lr, "small": asdict(self.small)})
 
 
 def short_hash(told: object) -> str:
@@ -88,9 +92,8 @@ def _smoke() -> Profile:
         queries=5, phrases=12, boxes=6, places=5, captions=6, changes=6,
     )  # fmt: skip
     slim = {"config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}}
-    sizes = {"steps": 3, "batch_size": 8, "block": 8, "together": 4}
-    changes = {"backbone": slim, "model": {"factor": 4}, **sizes, "optim": {"warmup_steps": 1}}
-    return Profile("smoke", world, 1, {**RECIPE, **changes}, small=Recipe(3), ablation_steps=2)
+    changes = {"backbone": slim, "model": {"factor": 4}, "steps": 3, "batch_size": 2, "optim": {"warmup_steps": 1}}
+    return Profile("smoke", world, 1, {**RECIPE, **changes}, control_batch=8, small=Recipe(3), ablation_steps=2)
 
 
 _QUICK = Profile("quick")

@@ -185,7 +185,7 @@ def _small(demo: Demo, seed: int) -> Stage:
 def _fit(demo: Demo, seed: int, model: PartsModel, images: Images, recipe: Recipe, path: Path, tasks: tuple[str, ...]) -> None:
     told = demo.profile.recipe
     weights = {task: TASKS[task] for task in tasks if task in images.pairs.sources}
-    draw = drawer(images.pairs, weights, told["batch_size"], seed, told["hard_negatives"])
+    draw = drawer(images.pairs, weights, demo.profile.control_batch, seed, told["hard_negatives"])
     steps, loss = fit(model, images, draw, recipe, path.stem, progress=demo.progress)
     with atomic_path(path) as part:
         save_tensors(part, model.state_dict(), {"steps": str(steps), "loss": f"{loss:.4f}", "flops": f"{recipe.flops:g}"})

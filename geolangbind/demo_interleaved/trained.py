@@ -53,7 +53,8 @@ def training_flops(settings: InterleavedSettings) -> float:
     images = images_of(pairs, encoder, Path(settings.feature_cache), progress=settings.progress)
     sources = choose_sources(pairs, settings.sources, settings.fraction)
     sizes, weights = [len(source.rows) for source in sources], [source.weight for source in sources]
-    order = BlockOrder(sizes, weights, settings.batch_size, settings.rows_per_block, settings.seed, settings.together)
+    together = [source.together for source in sources]
+    order = BlockOrder(sizes, weights, settings.batch_size, settings.block or settings.batch_size, settings.seed, together)
     task, reader = InterleavedTask(encoder.model, settings).train(), Reader(images, settings.hard_negatives, settings.memory_chunk)
     counted = sorted({settings.steps * place // _COUNTED for place in range(_COUNTED)})
     found = 0

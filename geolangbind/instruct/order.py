@@ -34,40 +34,49 @@ class BlockOrder:
     Args:
         sizes: rows per source.
         weights: share of blocks per source, any positive scale; 0 leaves a source out.
-        batch_size: rows per step, over all processes.
-        block: rows per block; divides `batch_size`.
+        batch_size: draws per step, over all processes.
+        block: draws per block; divides `batch_size`.
         seed: any non-negative integer.
-        together: rows that follow one another in a source and stay side by side, for example the questions about one image: the model
-            then sees the image once. Divides `block`.
+        together: per source, how many rows that follow one another make a draw, for example the questions about one image: the model then
+            sees the image once. One row everywhere if left out.
 
     Raises:
         SettingsError: as `MixtureOrder`; or the blocks do not fill the batch.
     """
 
-    def __init__(self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, block: int, seed: int, together: int = 1) -> None:
+    def __init__(
+        self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, block: int, seed: int, together: Sequence[int] = ()
+    ) -> None:
         if block < 1 or batch_size % block:
             raise SettingsError(f"batch_size {batch_size} is not made of blocks of {block}; choose a block that divides it")
-        if together < 1 or block % together:
-            raise SettingsError(f"blocks of {block} rows are not made of {together} at a time; choose a number that divides them")
-        self.batch_size, self.block, self.together, self.sizes = batch_size, block, together, tuple(sizes)
-        self._blocks = MixtureOrder([-(-size // together) for size in sizes], weights, block // together, seed)
+        self.batch_size, self.block, self.sizes = batch_size, block, tuple(sizes)
+        self.together = tuple(together) or (1,) * len(self.sizes)
+        if len(self.together) != len(self.sizes) or min(self.together) < 1:
+            raise SettingsError(
+                f"rows taken together are {list(self.together)}; give a number of at least 1 for each of {len(sizes)} sources"
+            )
+        self._blocks = MixtureOrder([-(-size // rows) for size, rows in zip(sizes, self.together, strict=True)], weights, block, seed)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> tuple[Taken, ...]:
         """The rows of a step that one process takes. Laid end to end over the ranks, they are the same whatever the world size.
 
         Raises:
-            SettingsError: the batch does not divide by `world_size`, or `step` or `rank` is out of range.
+            SettingsError: the ranks' shares of rows differ, or `step` or `rank` is out of range.
         """
         if step < 0 or not 0 <= rank < world_size or self.batch_size % world_size:
-            raise SettingsError(f"no batch of {self.batch_size} rows for step {step}, rank {rank} of {world_size}; ranks take equal shares")
+            raise SettingsError(
+                f"no batch of {self.batch_size} draws for step {step}, rank {rank} of {world_size}; ranks take equal shares"
+            )
+        if world_size > 1 and self.block < self.batch_size and len(set(self.together)) > 1:
+            raise SettingsError("blocks of sources with different numbers of rows per draw (together) are of different sizes; use block=0")
         share, per_step = self.batch_size // world_size, self.batch_size // self.block
         first, taken = rank * share, []
         for block in range(first // self.block, (first + share - 1) // self.block + 1):
-            source, units = self._blocks.batch(step * per_step + block)
+            source, draws = self._blocks.batch(step * per_step + block)
+            begin, each = block * self.block, self.together[source]
+            draws = draws[max(first - begin, 0) : first + share - begin]
             # the last rows of a source are filled up with its first
-            rows = (units[:, None] * self.together + np.arange(self.together)).ravel() % self.sizes[source]
-            begin = block * self.block
-            taken.append(Taken(block, source, rows[max(first - begin, 0) : first + share - begin]))
+            taken.append(Taken(block, source, (draws[:, None] * each + np.arange(each)).ravel() % self.sizes[source]))
         return tuple(taken)
 
 

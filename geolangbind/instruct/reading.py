@@ -231,11 +231,12 @@ def number_of(key: str) -> int:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A source of the run: its name, which of its rows, and its share of the blocks."""
+    """A source of the run: its name, which of its rows, its share of the blocks, and how many rows that follow one another make a draw."""
 
     name: str
     rows: NDArray[np.int64]
     weight: float
+    together: int = 1
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ def _stage(
         describe(run_dir, settings, {"data": {"folder": settings.pairs, "fingerprint": fingerprint}}, ("transformers", "peft"))
         Console(quiet=not settings.progress, highlight=False).print(_facts(task, settings, sources))
     weights = [source.weight for source in sources]
-    sizes = [len(source.rows) for source in sources]
-    order = BlockOrder(sizes, weights, settings.batch_size, settings.rows_per_block, settings.seed, settings.together)
+    sizes, together = [len(source.rows) for source in sources], [source.together for source in sources]
+    order = BlockOrder(sizes, weights, settings.batch_size, settings.block or settings.batch_size, settings.seed, together)
     if state.step < settings.steps:
         steps, workers = range(state.step, settings.steps), settings.machine.workers
         found = batches(reader, sources, order, steps, rank=fabric.global_rank, world_size=fabric.world_size, workers=workers)
@@ -214,7 +214,8 @@ def choose_sources(pairs: Pairs, sources: Mapping[str, SourceChoice], fraction: 
             rows = rows[[in_fraction(row.id, fraction) for row in pairs.read(name, rows)]]
         if not len(rows):
             raise DataError(f"source '{name}' of {pairs.folder} has no row in a fraction of {fraction:g}; take more, or leave it out")
-        chosen.append(Chosen(name, rows, sources[name].weight if sources else float(len(rows))))
+        choice = sources.get(name, SourceChoice(float(len(rows))))
+        chosen.append(Chosen(name, rows, choice.weight, choice.together))
     return tuple(chosen)
 
 
@@ -258,7 +259,8 @@ def _facts(task: InterleavedTask, settings: InterleavedSettings, sources: tuple[
     trained, all_of_it = (sum(p.numel() for p in task.parameters() if p.requires_grad or not only) for only in (True, False))
     total = sum(source.weight for source in sources)
     told = ", ".join(f"{source.name} ({len(source.rows):,} rows, {source.weight / total:.0%})" for source in sources)
+    block = settings.block or settings.batch_size
     return (
-        f"{settings.run_dir}: {settings.steps:,} steps of {settings.batch_size:,} rows in blocks of {settings.rows_per_block:,}; "
+        f"{settings.run_dir}: {settings.steps:,} steps of {settings.batch_size:,} draws in blocks of {block:,}; "
         f"{trained:,} of {all_of_it:,} parameters trained; sources {told}"
     )

@@ -60,6 +60,7 @@ class ModelShape:
     waves: int = 6
     place_waves: int = 6
     around: int = 8
+    differences: bool = True
     readout: bool = True
 
 
@@ -75,12 +76,20 @@ class RenderingChoice:
 
 @dataclass
 class SourceChoice:
-    """A source of rows. `weight` is its share of the blocks, any positive scale; 0 leaves it out."""
+    """A source of rows.
+
+    Attributes:
+        weight: its share of the blocks, any positive scale; 0 leaves it out.
+        together: how many rows that follow one another are drawn at once, and count as one in batch and block. Where the questions about an
+            image follow one another, each image is then read once, and each box asked once for all its phrases.
+    """
 
     weight: float = 1.0
+    together: int = 1
 
     def __post_init__(self) -> None:
         require(self.weight >= 0, f"sources: a weight is {self.weight}; it must not be negative")
+        require(self.together > 0, f"sources: together is {self.together}; it is a number of rows, at least 1")
 
 
 @dataclass
@@ -148,9 +157,8 @@ class InterleavedSettings(RunSettings):
         fraction: share of each source's rows, chosen by the hash of their ids: a smaller share is part of a larger one.
         projector_steps: first so many steps with tower and language model frozen, in `run_dir/projector`.
         projector_sources: sources of these steps; none for those that look from images to anything without.
-        block: rows of one source side by side; 0 for the whole batch.
-        together: rows that follow one another in a source and stay side by side in a block: where a source has several questions about an
-            image in a row, each image is then read once. Divides the block.
+        batch_size: draws of a step, over all processes; a draw is a row, or several, see `SourceChoice`.
+        block: draws of one source side by side; 0 for the whole batch.
         negatives: what a query is set against: the targets of the whole batch, or of its block.
         hard_negatives: most of a row's own that are used.
         both_directions: targets must find their queries too.
@@ -173,7 +181,6 @@ class InterleavedSettings(RunSettings):
     projector_steps: int = 0
     projector_sources: list[str] = field(default_factory=list)
     block: int = 0
-    together: int = 1
     negatives: str = "batch"
     hard_negatives: int = 1
     both_directions: bool = True
@@ -188,8 +195,6 @@ class InterleavedSettings(RunSettings):
         super().__post_init__()
         fits = self.block == 0 or (self.block > 1 and self.batch_size % self.block == 0)
         require(fits, f"block is {self.block}; it is a number of rows above 1 that divides batch_size ({self.batch_size}), or 0")
-        apart = self.together > 0 and self.rows_per_block % self.together == 0
-        require(apart, f"together is {self.together}; it is a number of rows that divides the block of {self.rows_per_block}")
         require(0 < self.fraction <= 1, f"fraction is {self.fraction}; it is a share of rows, above 0 and at most 1")
         require(self.negatives in NEGATIVES, f"negatives is '{self.negatives}'; use one of {', '.join(NEGATIVES)}")
         stock = (self.tower == STOCK, self.model.projector == "none")
@@ -207,11 +212,6 @@ class InterleavedSettings(RunSettings):
         require(self.machine.strategy != "fsdp", "machine.strategy=fsdp splits the alignment task only; use ddp here")
         on = [choice for choice in self.sources.values() if choice.weight > 0]
         require(not self.sources or bool(on), "sources: every weight is 0; leave one on")
-
-    @property
-    def rows_per_block(self) -> int:
-        """Rows of a block."""
-        return self.block or self.batch_size
 
     @property
     def model_format(self) -> str:

@@ -45,6 +45,8 @@ class InterleavedConfig:
         waves: octaves of the sin-cos code of boxes and positions, per coordinate.
         place_waves: octaves of the code of places on the sphere.
         around: heads with which a box looks at what lies around it (see `Around`); 0 for none.
+        differences: an image that follows one of the same grid in its sequence also tells, cell by cell, how its features differ from that
+            one's, as in Siamese change detection (arXiv 1810.08462); not with projector "none".
         readout: boxes also add their token to the last one, whose state is read.
         dims: sizes to which vectors can be cut (Matryoshka, arXiv 2205.13147), ascending; the whole size is always one.
     """
@@ -56,6 +58,7 @@ class InterleavedConfig:
     waves: int = 6
     place_waves: int = 6
     around: int = 8
+    differences: bool = True
     readout: bool = True
     dims: tuple[int, ...] = ()
 
@@ -95,6 +98,7 @@ class InterleavedModel(nn.Module):
             raise SettingsError(f"the tower's tokens have {self.feature_width} numbers, the language model's {hidden}: not of one model")
         kinds: dict[str, type[Shuffle | Resampler | AsIs]] = {"shuffle": Shuffle, "resampler": Resampler, "none": AsIs}
         self.projector = kinds[config.projector](self.feature_width, hidden, config)
+        self.difference = None if self.as_is or not config.differences else kinds[config.projector](self.feature_width, hidden, config)
         self.where = nn.Linear(8 * config.waves, hidden)
         self.region = mlp(self.feature_width, hidden)
         self.place = mlp(6 * config.place_waves, hidden)
@@ -142,7 +146,8 @@ class InterleavedModel(nn.Module):
         embeds = torch.where(prompts.slots[..., None] == Slot.TEXT, embeds, kinds)
         grids: list[tuple[int, int]] = []
         if len(prompts.images):
-            tokens, grids = self._image_tokens(features, prompts.images.tolist())
+            owners = _runs(prompts.slots == Slot.IMAGE).nonzero()[:, 0].tolist()
+            tokens, grids = self._image_tokens(features, prompts.images.tolist(), owners)
             embeds = self._put(embeds, prompts.slots, Slot.IMAGE, tokens, as_is=self.as_is)
         last = prompts.mask.sum(1) - 1
         if len(prompts.regions):
@@ -177,8 +182,8 @@ class InterleavedModel(nn.Module):
             raise DataError("a group of images needs its features, or its pixels and what their channels are")
         return self.vision_features(group.pixels, group.channels, group.valid)
 
-    def _image_tokens(self, features: Sequence[Tensor], uses: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Tokens of each use of an image, end to end, and the grid of each."""
+    def _image_tokens(self, features: Sequence[Tensor], uses: Sequence[int], owners: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Tokens of each use of an image by the prompts `owners`, end to end, and the grid of each."""
         tokens: list[Tensor] = []
         sizes: list[tuple[int, int]] = []
         for group in features:
@@ -188,7 +193,20 @@ class InterleavedModel(nn.Module):
                 found = found + self.where(box_code(grid_boxes(*grid, group.device), self.config.waves))
             tokens += found.unbind()
             sizes += [grid] * len(group)
-        return torch.cat([tokens[image] for image in uses]), [sizes[image] for image in uses]
+        used = [tokens[image] for image in uses]
+        if self.difference is not None:
+            seen = [one for group in features for one in group.unbind()]
+            pairs = [
+                place
+                for place in range(1, len(uses))
+                if owners[place] == owners[place - 1] and seen[uses[place]].shape == seen[uses[place - 1]].shape
+            ]
+            for shape in {seen[uses[place]].shape for place in pairs}:
+                alike = [place for place in pairs if seen[uses[place]].shape == shape]
+                changed = torch.stack([seen[uses[place]] - seen[uses[place - 1]] for place in alike])
+                for place, more in zip(alike, self.difference(changed), strict=True):
+                    used[place] = used[place] + more
+        return torch.cat(used), [sizes[image] for image in uses]
 
     def _region_tokens(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
         """(R, H): features pooled under each box, where it lies, and what lies around it."""
@@ -291,8 +309,7 @@ def shared_beginnings(prompts: Prompts) -> Shared | None:
         None unless all prompts have their first image at the same positions, nothing else computed before it, and it is shared.
     """
     slots, images = prompts.slots, prompts.slots == Slot.IMAGE
-    before = F.pad(images[:, :-1], (1, 0))
-    begins, ends = images & ~before, before & ~images  # the token after an image's last slot ends it
+    begins, ends = _runs(images), ~images & F.pad(images[:, :-1], (1, 0))  # the token after an image's last slot ends it
     if not begins.any(1).all():
         return None
     first, end = begins.long().argmax(1), ends.long().argmax(1)
@@ -308,6 +325,11 @@ def shared_beginnings(prompts: Prompts) -> Shared | None:
         return None
     rows = torch.empty(found, dtype=torch.int64, device=owner.device).scatter(0, owner, torch.arange(len(owner), device=owner.device))
     return Shared(length, rows, owner)
+
+
+def _runs(at: Tensor) -> Tensor:
+    """(B, L) bool: where runs of True begin."""
+    return at & ~F.pad(at[:, :-1], (1, 0))
 
 
 def matryoshka(vectors: Tensor, dim: int) -> Tensor:

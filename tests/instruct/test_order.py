@@ -55,9 +55,21 @@ def test_smaller_fractions_lie_in_larger_ones():
 
 
 def test_rows_of_one_image_stay_side_by_side_and_all_come_once():
-    order = BlockOrder([12, 7], [12, 8], 8, 4, 5, together=4)
-    blocks = [(taken.source, taken.rows.tolist()) for step in range(10) for taken in order.batch(step)]
+    order = BlockOrder([12, 7, 5], [12, 8, 5], 2, 1, 5, together=[4, 4, 1])
+    blocks = [(taken.source, taken.rows.tolist()) for step in range(25) for taken in order.batch(step)]
     assert {tuple(rows) for source, rows in blocks if source == 0} == {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)}
     assert {tuple(rows) for source, rows in blocks if source == 1} == {(0, 1, 2, 3), (4, 5, 6, 0)}  # filled up with the first
-    with pytest.raises(SettingsError, match="blocks of 4 rows are not made of 3"):
-        BlockOrder([12], [1], 8, 4, 0, together=3)
+    assert {tuple(rows) for source, rows in blocks if source == 2} == {(0,), (1,), (2,), (3,), (4,)}
+    with pytest.raises(SettingsError, match=r"rows taken together are \[3\]; give a number of at least 1 for each of 2 sources"):
+        BlockOrder([12, 7], [1, 1], 8, 4, 0, together=[3])
+
+
+def test_ranks_share_a_block_of_draws_and_no_blocks_of_different_sizes():
+    order = BlockOrder([40, 30], [1, 1], 4, 4, 5, together=[5, 1])
+    for step in range(8):
+        (whole,) = order.batch(step)
+        parts = [taken for rank in range(2) for taken in order.batch(step, rank, 2)]
+        assert np.concatenate([part.rows for part in parts]).tolist() == whole.rows.tolist() and len(whole.rows) in (4, 20)
+        assert len(parts[0].rows) == len(parts[1].rows)
+    with pytest.raises(SettingsError, match="use block=0"):
+        BlockOrder([40, 30], [1, 1], 4, 2, 5, together=[5, 1]).batch(0, 0, 2)

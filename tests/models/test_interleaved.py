@@ -167,3 +167,25 @@ def test_images_need_their_channels_and_data(model):
         model(prompts([[T, I, T]], (ImageGroup(pixels=pixels),), [0]))
     with pytest.raises(DataError, match="valid"):
         model.vision_features(pixels, RGB, torch.zeros(1, 16, 16, dtype=torch.bool))
+
+
+@torch.no_grad()
+def test_an_image_tells_how_it_differs_from_the_one_before_it_of_the_same_grid(model):
+    """The later image's tokens are those of the image and, once more projected, of the difference; the first image's are its own."""
+    small, large = torch.randn(2, 2, 2, 64), torch.randn(1, 4, 4, 64)
+    tokens, grids = model._image_tokens([small, large], [0, 1, 2, 1, 0], [0, 0, 0, 1, 2])
+    alone = [model._image_tokens([small, large], [image], [0])[0] for image in range(3)]
+    assert grids == [(1, 1), (1, 1), (2, 2), (1, 1), (1, 1)]
+    first, second, third, *others = tokens.split([1, 1, 4, 1, 1])
+    torch.testing.assert_close(first, alone[0])
+    torch.testing.assert_close(second, alone[1] + model.difference((small[1] - small[0])[None])[0])
+    torch.testing.assert_close(third, alone[2])  # another grid than the image before it
+    torch.testing.assert_close(torch.cat(others), torch.cat([alone[1], alone[0]]))  # other sequences
+
+
+@torch.no_grad()
+def test_differences_are_found_within_sequences(model):
+    group = ImageGroup(features=torch.randn(2, 2, 2, 64))
+    together = model(prompts([[T, I, T, I, T, T], [T, I, T, I, T, T]], (group,), [0, 1, 1, 0]))
+    for row, order in enumerate(([0, 1], [1, 0])):
+        torch.testing.assert_close(model(prompts([[T, I, T, I, T, T]], (group,), order))[0], together[row], atol=1e-5, rtol=0)
