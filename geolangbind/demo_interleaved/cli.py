@@ -10,7 +10,8 @@ import typer
 _PROFILE = Annotated[str, typer.Option(help="quick (one seed), full (three seeds of the same), smoke (seconds).")]
 _OUT = Annotated[Path | None, typer.Option(help="Folder; by default runs/demo-interleaved, for smoke runs/demo-interleaved-smoke.")]
 _SPLIT = Annotated[str, typer.Option(help="Held-out scenes to rank: test, or validation as long as a recipe is being chosen.")]
-_THREADS = Annotated[int, typer.Option(help="Torch threads.")]
+_THREADS = Annotated[int, typer.Option(min=1, help="Torch threads.")]
+_CORES = Annotated[int, typer.Option(min=1, help="Cores: as many processes where stages do not wait for each other, else torch threads.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +25,7 @@ def demo_interleaved(
     out: _OUT = None,
     seeds: Annotated[int, typer.Option(min=0, help="Models of each kind; 0 for the profile's number.")] = 0,
     split: _SPLIT = "test",
-    threads: _THREADS = 2,
+    threads: _CORES = 2,
     into: Annotated[Path | None, typer.Option(help="Markdown file to put the table into, between its interleaved markers.")] = None,
 ) -> None:
     """The interleaved encoder on the synthetic planet, beside its controls: world, training, rankings, table. Resumable."""

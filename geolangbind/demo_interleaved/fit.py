@@ -76,8 +76,30 @@ def drawer(pairs: Pairs, weights: Mapping[str, float], batch_size: int, seed: in
     return draw
 
 
-def fit(model: PartsModel, images: Images, draw: Draw, recipe: Recipe, label: str, *, progress: bool = True) -> tuple[int, float]:
-    """Train `model` in place; returns the steps that it took and the loss over the last of them."""
+def fit(
+    model: PartsModel,
+    images: Images,
+    draw: Draw,
+    recipe: Recipe,
+    label: str,
+    *,
+    progress: bool = True,
+    tell: Callable[[float], None] | None = None,
+) -> tuple[int, float]:
+    """Train `model` in place.
+
+    Args:
+        model: what it is made of has to be drawn already.
+        images: of the rows.
+        draw: the rows of a step.
+        recipe: how long and how.
+        label: of its bar.
+        progress: show the bar.
+        tell: called after each step with the share that is done.
+
+    Returns:
+        The steps that it took and the loss over the last of them.
+    """
     log_scale = nn.Parameter(torch.tensor(-math.log(recipe.temperature)))
     parameters = [*model.parameters(), log_scale]
     matrices, vectors = ([p for p in parameters if (p.ndim > 1) == wide] for wide in (True, False))
@@ -102,6 +124,8 @@ def fit(model: PartsModel, images: Images, draw: Draw, recipe: Recipe, label: st
             step, spent = step + 1, spent + (counter.get_total_flops() if counter else 1)
             recent = float(loss.detach()) if step == 1 else 0.9 * recent + 0.1 * float(loss.detach())
             bar.update(task, completed=spent)
+            if tell is not None:
+                tell(min(1.0, spent / budget))
     model.eval()
     return step, recent
 

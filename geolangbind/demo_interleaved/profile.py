@@ -32,14 +32,14 @@ RECIPE: Mapping[str, Any] = {
     "tower": "planet-tiny",
     "backbone": {
         "config": {
-            "hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 48,
-            "intermediate_size": 480,
+            "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 32,
+            "intermediate_size": 320,
         }
     },
     "model": {"factor": 4, "enlarge": 2},
     "rendering": {"box": "token", "place": "both", "image_facts": ["date"]},
     "sources": {name: {"weight": weight, "together": TOGETHER.get(name, 1)} for name, weight in TASKS.items()},
-    "steps": 1200,
+    "steps": 500,
     "batch_size": 64,
     "block": 0,
     "hard_negatives": 1,

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from geolangbind.demo_interleaved import report
 from geolangbind.demo_interleaved.goals import lines
-from geolangbind.demo_interleaved.stages import Demo, do, results_of, stages
+from geolangbind.demo_interleaved.lanes import do_all
+from geolangbind.demo_interleaved.stages import Demo, results_of, wall_s
 from geolangbind.demo_interleaved.table import measure_lines, terminal
 
 _WIDTH = 190
@@ -28,22 +29,20 @@ def run_demo(demo: Demo, into: Path | None = None) -> Path:
         The path of its report.
 
     Raises:
-        GeoLangBindError: its folder holds the world of another one, or what it needs cannot be read.
+        GeoLangBindError: its folder holds the world of another one, what it needs cannot be read, or a process of it was killed.
     """
     torch.set_num_threads(demo.threads)
     console, began = Console(highlight=False, quiet=not demo.progress), time.perf_counter()
     console.print(f"interleaved demo, profile {demo.profile.name}, on the synthetic planet; writing to {demo.out}")
-    seconds = do(stages(demo), console)
+    spans = do_all(demo, console)
     results = results_of(demo)
     shown = measure_lines(lines(), results)
-    report.write(demo, shown, results, seconds)
+    report.write(demo, shown, results, spans)
     if into is not None:
-        report.insert(demo, shown, seconds, into)
+        report.insert(demo, shown, spans, into)
     wide = Console(highlight=False, quiet=not demo.progress, width=max(console.width, _WIDTH))
     wide.print(terminal(shown, f"{demo.split} scenes, {demo.profile.seeds} seed{'s' * (demo.profile.seeds > 1)}"))
     now = time.perf_counter() - began
-    console.print(
-        f"{sum(seconds.values()) / 60:.1f} minutes in all, {now / 60:.1f} of them now. Table and picture: {demo.out / report.REPORT}"
-    )
+    console.print(f"{wall_s(spans) / 60:.1f} minutes in all, {now / 60:.1f} of them now. Table and picture: {demo.out / report.REPORT}")
     console.print(f"figures: {demo.out / report.RESULTS}; the encoder: {demo.folder(0) / 'interleaved' / 'model'}", soft_wrap=True)
     return demo.out / report.REPORT

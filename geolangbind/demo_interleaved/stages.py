@@ -1,4 +1,4 @@
-"""The demo's stages in order. Each leaves files; a stage whose files are there is not done again."""
+"""The demo's stages: those that all need, and two lanes per seed. Each leaves files; a stage whose files are there is not done again."""
 
 from __future__ import annotations
 
@@ -22,19 +22,28 @@ from geolangbind.demo_interleaved.profile import TASKS, Profile
 from geolangbind.demo_interleaved.standings import load_standings, rank_all, ranking_rows, save_standings, tasks_of
 from geolangbind.demo_interleaved.table import Results
 from geolangbind.demo_interleaved.trained import as_ranked as encoder_as_ranked
-from geolangbind.demo_interleaved.trained import images_of, settings_for, training_flops
+from geolangbind.demo_interleaved.trained import has_features, images_of, settings_for, steps_done, training_flops
 from geolangbind.demo_interleaved.world import write_world
 from geolangbind.errors import SettingsError
 from geolangbind.instruct.images import Images
 from geolangbind.instruct.ranking import Standings
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import start_encoder, train
+from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.weights.load import load
 from geolangbind.weights.read import read_weights
 
 SPLITS = ("validation", "test")
+TIMES = "times.json"
+OURS_LANE, CONTROLS_LANE = "interleaved", "controls"
 _REGIONS = ("region", "referring")
 _NO_MIX = (*_REGIONS, "place", "place_to_image", "scene_class", "caption")  # what a dual encoder is asked
+
+
+Tell = Callable[[float], None]
+"""Takes the share of a stage that is done."""
+Spans = Mapping[str, tuple[float, float]]
+"""When stages began and ended, in seconds since 1970, by name."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +52,17 @@ class Stage:
 
     Attributes:
         name: shown.
-        folder: where its files and its time lie.
+        times: file that holds when it ran; stages that may run at the same time have different ones.
         done: whether its files are there.
-        run: does it.
+        run: does it, and tells the share that is done if it knows.
+        share: the share that is done as its files tell it, for a stage that does not tell.
     """
 
     name: str
-    folder: Path
+    times: Path
     done: Callable[[], bool]
-    run: Callable[[], object]
+    run: Callable[[Tell], object]
+    share: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Demo:
         profile: its sizes.
         out: its folder.
         split: whose scenes are ranked.
-        threads: of torch.
+        threads: cores to use: of torch, or processes where stages do not wait for each other.
         progress: show bars.
     """
 
@@ -93,11 +104,19 @@ class Demo:
         """File of a model's standings."""
         return self.folder(seed) / f"{self.split}-{model}.npz"
 
+    def times(self, seed: int, lane: str) -> Path:
+        """File that holds when the stages of a lane ran."""
+        return self.folder(seed) / f"times-{lane}.json"
 
-def stages(demo: Demo) -> list[Stage]:
-    """All stages of a demo."""
-    of_a_seed = (_interleaved, _ranked, _dual, _small)
-    return [world_stage(demo), *(stage(demo, seed) for seed in range(demo.profile.seeds) for stage in of_a_seed)]
+
+def shared_stages(demo: Demo) -> list[Stage]:
+    """What all lanes need, in order."""
+    return [world_stage(demo), _features(demo)]
+
+
+def lane_stages(demo: Demo, seed: int, lane: str) -> list[Stage]:
+    """The stages of one of the `LANES` of a seed, in order. They need the shared ones and no other lane's."""
+    return [stage(demo, seed) for stage in _STAGES[lane]]
 
 
 def world_stage(demo: Demo) -> Stage:
@@ -112,40 +131,59 @@ def world_stage(demo: Demo) -> Stage:
             raise SettingsError(f"{folder} is a world of other sizes than profile {demo.profile.name}'s; give --out, or delete it")
         return all((folder / split / "pairs" / "pairs.json").is_file() for split in splits)
 
-    def run() -> None:
+    def run(tell: Tell) -> None:
         with atomic_path(told) as part:
             part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
         write_world(folder, settings, splits, workers=demo.threads, progress=demo.progress)
 
-    return Stage("world: scenes, rows and rankings", folder, done, run)
+    return Stage("world: scenes, rows and rankings", folder / TIMES, done, run)
+
+
+def _features(demo: Demo) -> Stage:
+    """What the frozen vision tower sees; the same for all seeds."""
+
+    def encoder() -> InterleavedEncoder:
+        return start_encoder(settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, demo.out, 0, demo.threads))
+
+    def done() -> bool:
+        return demo.features.is_dir() and has_features([demo.pairs(split) for split in ("train", demo.split)], encoder(), demo.features)
+
+    def run(tell: Tell) -> None:
+        eye = encoder()
+        for split in ("train", demo.split):
+            images_of(demo.pairs(split), eye, demo.features, progress=demo.progress)
+
+    return Stage(f"vision features of train and {demo.split}", demo.features / TIMES, done, run)
 
 
 def _interleaved(demo: Demo, seed: int) -> Stage:
-    run_dir = demo.folder(seed) / "interleaved"
+    run_dir, recipe = demo.folder(seed) / "interleaved", demo.profile.recipe
+    steps = recipe["steps"] + recipe.get("projector_steps", 0)
 
-    def run() -> None:
-        settings = settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, run_dir, seed, demo.threads)
+    def run(tell: Tell) -> None:
+        settings = settings_for(recipe, demo.pairs("train"), demo.features, run_dir, seed, demo.threads)
         train(replace(settings, progress=demo.progress))
 
-    return Stage(f"seed {seed}: interleaved encoder, training", demo.folder(seed), lambda: (run_dir / "model" / CONFIG).is_file(), run)
+    name, times = f"seed {seed}: interleaved encoder, training", demo.times(seed, OURS_LANE)
+    return Stage(name, times, (run_dir / "model" / CONFIG).is_file, run, lambda: steps_done(run_dir) / steps)
 
 
 def _ranked(demo: Demo, seed: int) -> Stage:
     path = demo.ranked(seed, "interleaved")
 
-    def run() -> None:
+    def run(tell: Tell) -> None:
         pairs = demo.pairs(demo.split)
         model = encoder_as_ranked(demo.folder(seed) / "interleaved" / "model", pairs, demo.features, progress=demo.progress)
         rows = {task: ranking_rows(pairs, task) for task in pairs.sources}
         save_standings(path, rank_all(rows, model, tasks_of(OURS)))
 
-    return Stage(f"seed {seed}: interleaved encoder, {demo.split} rankings", path.parent, path.is_file, run)
+    return Stage(f"seed {seed}: interleaved encoder, {demo.split} rankings", demo.times(seed, OURS_LANE), path.is_file, run)
 
 
 def _dual(demo: Demo, seed: int) -> Stage:
-    """Trained in both forms until it has taken as many operations as the interleaved encoder."""
+    """Trained in both forms until it has taken as many operations as the interleaved encoder, which need not be trained for that."""
 
-    def run() -> None:
+    def run(tell: Tell) -> None:
         settings = settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, demo.folder(seed), seed, demo.threads)
         encoder = start_encoder(settings)
         images, held = (Images(demo.pairs(split), encoder) for split in ("train", demo.split))
@@ -154,39 +192,50 @@ def _dual(demo: Demo, seed: int) -> Stage:
         model = dual_encoder(load(settings.tower))
         if not path.is_file():
             recipe = Recipe(flops=training_flops(settings), learning_rate=demo.profile.dual_lr, forms=FORMS)
-            _fit(demo, seed, model, images, recipe, path, _NO_MIX)
+            _fit(demo, seed, model, images, recipe, path, _NO_MIX, tell)
         _rank_control(demo, seed, model, held, path, {CUT: ("cut", "dual-cut"), TOLD: ("told", "dual-told"), DUAL: ("cut", "dual")})
 
     paths = [demo.ranked(seed, name) for name in ("dual-cut", "dual-told", "dual")]
-    return Stage(f"seed {seed}: dual encoder of equal compute, {demo.split}", paths[0].parent, lambda: all(map(Path.is_file, paths)), run)
+    name, times = f"seed {seed}: dual encoder of equal compute, {demo.split}", demo.times(seed, CONTROLS_LANE)
+    return Stage(name, times, lambda: all(map(Path.is_file, paths)), run)
 
 
 def _small(demo: Demo, seed: int) -> Stage:
     """The two controls that do not read pixels."""
 
-    def run() -> None:
+    def run(tell: Tell) -> None:
         settings = settings_for(demo.profile.recipe, demo.pairs("train"), demo.features, demo.folder(seed), seed, demo.threads)
         encoder = start_encoder(settings)
         images, held = (images_of(demo.pairs(s), encoder, demo.features, progress=demo.progress) for s in ("train", demo.split))
         world = demo.profile.world
         kinds = kinds_of(world.split("train")) | kinds_of(world.split(demo.split))
-        for name, title in (("mlp", MLP), ("box-type", BOX_TYPE)):
+        halves: tuple[tuple[str, str, Tell], ...] = (
+            ("mlp", MLP, lambda share: tell(share / 2)),
+            ("box-type", BOX_TYPE, lambda share: tell((1 + share) / 2)),
+        )
+        for name, title, half in halves:
             path = demo.folder(seed) / f"{name}.safetensors"
             torch.manual_seed(seed)
             model = region_mlp(encoder.model.feature_width) if name == "mlp" else box_and_type(kinds)
             if not path.is_file():
-                _fit(demo, seed, model, images, demo.profile.small, path, _REGIONS)
+                _fit(demo, seed, model, images, demo.profile.small, path, _REGIONS, half)
             _rank_control(demo, seed, model, held, path, {title: ("cut", name)})
 
     paths = [demo.ranked(seed, name) for name in ("mlp", "box-type")]
-    return Stage(f"seed {seed}: MLP, and box + type, {demo.split}", paths[0].parent, lambda: all(map(Path.is_file, paths)), run)
+    name, times = f"seed {seed}: MLP, and box + type, {demo.split}", demo.times(seed, CONTROLS_LANE)
+    return Stage(name, times, lambda: all(map(Path.is_file, paths)), run)
 
 
-def _fit(demo: Demo, seed: int, model: PartsModel, images: Images, recipe: Recipe, path: Path, tasks: tuple[str, ...]) -> None:
+_STAGES = {OURS_LANE: (_interleaved, _ranked), CONTROLS_LANE: (_dual, _small)}
+LANES = tuple(_STAGES)
+"""Chains of stages of a seed that do not wait for each other."""
+
+
+def _fit(demo: Demo, seed: int, model: PartsModel, images: Images, recipe: Recipe, path: Path, tasks: tuple[str, ...], tell: Tell) -> None:
     told = demo.profile.recipe
     weights = {task: TASKS[task] for task in tasks if task in images.pairs.sources}
     draw = drawer(images.pairs, weights, demo.profile.control_batch, seed, told["hard_negatives"])
-    steps, loss = fit(model, images, draw, recipe, path.stem, progress=demo.progress)
+    steps, loss = fit(model, images, draw, recipe, path.stem, progress=demo.progress, tell=tell)
     with atomic_path(path) as part:
         save_tensors(part, model.state_dict(), {"steps": str(steps), "loss": f"{loss:.4f}", "flops": f"{recipe.flops:g}"})
 
@@ -210,24 +259,46 @@ def results_of(demo: Demo) -> Results:
     return found
 
 
-def do(todo: Sequence[Stage], console: Console) -> dict[str, float]:
-    """Do the stages that are not done.
+def do(todo: Sequence[Stage], console: Console, first: int = 1, of: int = 0) -> None:
+    """Do the stages that are not done, one after the other.
 
-    Returns:
-        Seconds that each of them took, now or before.
+    Args:
+        todo: in order.
+        console: told which.
+        first: number of the first of them.
+        of: how many there are; 0 for as many as are in `todo`.
     """
-    found = {}
-    for number, stage in enumerate(todo, 1):
-        path = stage.folder / "seconds.json"
-        held: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for number, stage in enumerate(todo, first):
+        title = f"{number}/{of or len(todo)} {stage.name}"
         if stage.done():
-            console.print(f"{number}/{len(todo)} {stage.name}: done before")
+            console.print(f"{title}: done before")
         else:
-            console.rule(f"[bold]{number}/{len(todo)} {stage.name}", align="left")
-            began = time.perf_counter()
-            stage.run()
-            held[stage.name] = time.perf_counter() - began
-            with atomic_path(path) as part:
-                part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-        found[stage.name] = held.get(stage.name, 0.0)
-    return found
+            console.rule(f"[bold]{title}", align="left")
+            do_one(stage, lambda share: None, time.time())
+
+
+def do_one(stage: Stage, tell: Tell, began: float) -> None:
+    """Do a stage and write down when; `began` is in seconds since 1970."""
+    stage.run(tell)
+    held = _spans(stage.times) | {stage.name: (began, time.time())}
+    with atomic_path(stage.times) as part:
+        part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+
+def spans_of(stages: Sequence[Stage]) -> Spans:
+    """When stages ran, now or before."""
+    return {stage.name: held[stage.name] for stage in stages if stage.name in (held := _spans(stage.times))}
+
+
+def wall_s(spans: Spans) -> float:
+    """Seconds in which at least one of the stages ran."""
+    total, until = 0.0, 0.0
+    for began, ended in sorted(spans.values()):
+        total += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return total
+
+
+def _spans(path: Path) -> dict[str, tuple[float, float]]:
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: (float(began), float(ended)) for name, (began, ended) in held.items()}

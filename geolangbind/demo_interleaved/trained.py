@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geolangbind.checkpoint import WEIGHTS, file_sha256
 from geolangbind.demo_interleaved.fit import flops_of
-from geolangbind.instruct.cache import ensure_features, eye_identity, open_features
+from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features
 from geolangbind.instruct.images import Images, samples_seen
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.ranking import SequenceModel, rendering_hash
 from geolangbind.instruct.reading import InstructBatch, Reader, batches
 from geolangbind.instruct.rows import Pairs
-from geolangbind.instruct.run import choose_sources, start_encoder
+from geolangbind.instruct.run import PROJECTOR, choose_sources, start_encoder
 from geolangbind.instruct.segments_json import Sequence as Segments
 from geolangbind.instruct.settings import InterleavedSettings, from_config
 from geolangbind.instruct.task import InterleavedTask
@@ -44,6 +44,18 @@ def images_of(pairs: Pairs, encoder: InterleavedEncoder, features: Path, *, prog
     ensure_features(features, encoder, pairs.shard_sets, progress=progress)
     identity = eye_identity(encoder)
     return Images(pairs, encoder, {name: open_features(features, identity, held) for name, held in pairs.shard_sets.items()})
+
+
+def has_features(pairs: Sequence[Pairs], encoder: InterleavedEncoder, features: Path) -> bool:
+    """Whether all that `images_of` computes is there."""
+    identity = eye_identity(encoder)
+    return all(features_folder(features, identity, held).is_dir() for one in pairs for held in one.shard_sets.values())
+
+
+def steps_done(run_dir: Path) -> int:
+    """Steps that a run has written down by now; it does so some tens of them at a time."""
+    logs = (folder / "metrics.jsonl" for folder in (run_dir / PROJECTOR, run_dir))
+    return sum(log.read_bytes().count(b"\n") for log in logs if log.is_file())
 
 
 def training_flops(settings: InterleavedSettings) -> float:

@@ -86,7 +86,7 @@ def open_features(root: Path, identity: str, shards: ShardSet) -> Features:
         sizes = [len(stream) for stream in shards.streams]
         if [len(held) for held in maps] != sizes or [len(rows) for rows in facts] != sizes:
             raise ValueError("they are not one per sample")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot use the features in {folder}: {error}; delete that folder, and they are computed again") from None
     return Features(maps, facts)
 

@@ -36,9 +36,10 @@ def test_a_few_steps_take_it_from_chance_to_certainty(fake, model):
         RankingRow(str(n), "", (fake.image(n),), tuple((Text(word),) for word in WORDS), (n % 8,), group="all") for n in range(8, 24)
     ]
     before = rank(rankings, as_ranked(model, fake.images(), "mlp")).values[:, 0].mean()
-    steps, loss = fit(
-        model, fake.images(), lambda step: [a_row(fake, step + n) for n in range(8)], Recipe(60, learning_rate=3e-3), "test", progress=False
-    )
+    shares = []
+    draw = lambda step: [a_row(fake, step + n) for n in range(8)]  # noqa: E731
+    steps, loss = fit(model, fake.images(), draw, RECIPE, "test", progress=False, tell=shares.append)
+    assert shares == pytest.approx([step / 60 for step in range(1, 61)])
     assert before < 0.5
     assert rank(rankings, as_ranked(model, fake.images(), "mlp")).values[:, 0].mean() == 1
     assert loss < 0.1

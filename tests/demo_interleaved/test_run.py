@@ -1,8 +1,11 @@
 """The demo from end to end in seconds, again without training anything anew, and its ablations."""
 
 import json
+import multiprocessing
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
@@ -10,9 +13,9 @@ from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, run_ablatio
 from geolangbind.demo_interleaved.goals import lines
 from geolangbind.demo_interleaved.profile import PROFILES, get_profile
 from geolangbind.demo_interleaved.run import run_demo
-from geolangbind.demo_interleaved.stages import Demo
+from geolangbind.demo_interleaved.stages import Demo, shared_stages, spans_of
 from geolangbind.demo_interleaved.trained import settings_for, training_flops
-from geolangbind.errors import SettingsError
+from geolangbind.errors import DataError, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +55,49 @@ def test_a_second_run_and_another_split_train_nothing(demo, capsys) -> None:
     before = written(demo, ".safetensors", ".npz", ".npy", ".tar")
     run_demo(replace(demo, progress=True))
     said = capsys.readouterr().out
-    assert said.count("done before") == 5
+    assert said.count("done before") == 6
     assert "minutes in all" in said
     assert written(demo, ".safetensors", ".npz", ".npy", ".tar") == before
     run_demo(replace(demo, split="test"))
     after = written(demo, ".safetensors", ".npz", ".npy", ".tar")
     assert {path: time for path, time in after.items() if path in before} == before
     assert {path.name.split("-")[0] for path in set(after) - set(before) if path.suffix == ".npz"} == {"test"}
+
+
+def beside(demo, out):
+    """A demo of two cores whose world and features are there."""
+    for folder in ("world", "features"):
+        shutil.copytree(demo.out / folder, out / folder)
+    made = replace(demo, out=out, threads=2)
+    assert all(stage.done() for stage in shared_stages(made))
+    assert set(spans_of(shared_stages(made))) == {stage.name for stage in shared_stages(made)}
+    return made
+
+
+@pytest.mark.soak
+def test_lanes_in_processes_find_what_they_find_in_turn(demo, tmp_path, capfd):
+    two = beside(demo, tmp_path)
+    run_demo(two)
+    files = sorted(path.name for path in demo.folder(0).glob("validation-*.npz"))
+    assert len(files) == 6
+    for name in files:
+        with np.load(demo.folder(0) / name) as expected, np.load(two.folder(0) / name) as found:
+            assert expected.files == found.files
+            for column in expected.files:
+                np.testing.assert_array_equal(found[column], expected[column])
+    assert {path.name for path in two.folder(0).glob("times-*.json")} == {"times-interleaved.json", "times-controls.json"}
+    assert all((two.folder(0) / f"{lane}.log").is_file() for lane in ("interleaved", "controls"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.soak
+def test_what_a_lane_raises_ends_the_others_and_names_its_log(demo, tmp_path):
+    two = beside(demo, tmp_path)
+    for path in two.features.rglob("*.npy"):
+        path.write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"delete that folder.*seed 0, lane '\w+'; log: .*\.log"):
+        run_demo(two)
+    assert not multiprocessing.active_children()
 
 
 def test_another_world_in_the_same_folder_is_refused(demo) -> None:
