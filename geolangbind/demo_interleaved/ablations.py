@@ -59,6 +59,8 @@ ABLATIONS = (
     *(Ablation(f"coordinate noise {degrees:g} degrees", rows=partial(noisy, degrees=degrees)) for degrees in (0.01, 0.1, 1.0)),
     *(Ablation(ablation_report.share_name(share), {"fraction": share}) for share in (0.01, 0.04, 0.16, 0.64)),
     *(Ablation(f"places as {form}", {"rendering": {"place": form}}) for form in ("text", "token")),
+    Ablation("boxes do not look around", {"model": {"around": 0}}),
+    Ablation("no differences of images", {"model": {"differences": False}}),
 )
 
 
@@ -97,7 +99,9 @@ def run_ablations(demo: Demo, steps: int, ablations: Sequence[Ablation] = ABLATI
 
 
 def _recipe(demo: Demo, ablation: Ablation, steps: int) -> dict[str, Any]:
-    recipe = {**demo.profile.recipe, "steps": steps, **ablation.recipe}
+    recipe = {**demo.profile.recipe, "steps": steps}
+    for name, told in ablation.recipe.items():
+        recipe[name] = {**recipe[name], **told} if isinstance(told, Mapping) else told
     return {**recipe, "sources": {name: told for name, told in recipe["sources"].items() if name not in ablation.without}}
 
 

@@ -11,22 +11,33 @@ from typing import Any
 from geolangbind.demo_interleaved.fit import Recipe
 from geolangbind.demo_interleaved.world import WorldSettings
 from geolangbind.errors import SettingsError
+from geolangbind.planet.regions import GROUPS
 
 TASKS = {
-    "region": 5.0,
+    "region_landmark": 3.0,
+    "region_attribute": 1.5,
+    "region_extreme": 1.0,
+    "region_size": 0.75,
     "referring": 2.0,
-    "place": 2.0,
+    "sensors_landmark": 0.75,
+    "sensors_attribute": 0.5,
+    "sensors_extreme": 0.375,
+    "sensors_size": 0.375,
+    "two_sensors": 1.0,
+    "place": 1.5,
     "place_to_image": 0.25,
     "scene_class": 0.5,
     "caption": 1.0,
-    "sensors": 1.5,
-    "two_sensors": 1.0,
     "change": 2.0,
 }
-"""Share of steps by source, for the interleaved encoder and, of their own tasks, for the controls."""
+"""Share of steps by source, for the interleaved encoder and, of their own tasks, for the controls. Groups of phrases are sources of their
+own: what is set against each other in a step is then of one kind, as it is in the rankings."""
 
-TOGETHER = {"region": 24, "referring": 4, "sensors": 24, "place": 3, "scene_class": 2, "caption": 3, "two_sensors": 3, "change": 3}
-"""Rows that count as one in the batch: all that is asked of a scene's boxes, where a further phrase costs next to nothing."""
+TOGETHER = {
+    **{f"{task}_{group}": 12 if group == "landmark" else 6 for task in ("region", "sensors") for group in GROUPS},
+    "referring": 12, "two_sensors": 4, "place": 4, "place_to_image": 4, "scene_class": 4, "caption": 4, "change": 4,
+}  # fmt: skip
+"""Rows that count as one in the batch: what is asked of a scene's boxes, where a further phrase costs next to nothing."""
 
 RECIPE: Mapping[str, Any] = {
     "tower": "planet-tiny",
@@ -38,11 +49,12 @@ RECIPE: Mapping[str, Any] = {
     },
     "model": {"factor": 4, "enlarge": 2},
     "rendering": {"box": "token", "place": "both", "image_facts": ["date"]},
-    "sources": {name: {"weight": weight, "together": TOGETHER.get(name, 1)} for name, weight in TASKS.items()},
-    "steps": 500,
-    "batch_size": 64,
+    "sources": {name: {"weight": weight, "together": TOGETHER[name]} for name, weight in TASKS.items()},
+    "steps": 900,
+    "batch_size": 32,
     "block": 0,
     "hard_negatives": 1,
+    "both_directions": False,
     "temperature": {"start": 0.07},
     "optim": {"lr": 2e-3, "weight_decay": 0.05, "warmup_steps": 50},
     "machine": {"accelerator": "cpu", "precision": "bf16-mixed", "devices": 1},

@@ -13,7 +13,7 @@ from geolangbind.instruct.row import RankingRow, Row
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.segments import Segment, Text
 from geolangbind.planet.objects import SceneObject
-from geolangbind.planet.regions import VISIBLE, WORDS, grammar, say
+from geolangbind.planet.regions import GROUPS, VISIBLE, WORDS, grammar, say
 from geolangbind.planet.scene import Scene
 from geolangbind.planet.staged import COLOURS
 
@@ -115,26 +115,27 @@ def region_query(question: Question, modality: str = "rgb") -> tuple[Segment, ..
     return (image_of(question.scene, modality), _WHAT, box_of(question.thing, modality))
 
 
-def region_rows(split: Split, per_scene: int) -> Iterator[Row]:
-    """Yield [image, box] -> phrase in RGB. A thing is asked for in the same words each time, so that its phrases share one query."""
-    for number, asked in enumerate(questions(split, "region", range(split.staged), per_scene, turns=TRAINED_TURNS)):
-        rng = split.rng("region-wording", asked.scene.index)
-        true = text_keys(asked.others)
-        yield row("region", f"region-{number}", rng, region_query(asked), asked.phrase, true=true, group=asked.group)
+def region_rows(split: Split, group: str, per_scene: int) -> Iterator[Row]:
+    """Yield [image, box] -> phrase of a group in RGB. All phrases of a box share one query: a scene's boxes are asked in the same words."""
+    for number, asked in enumerate(questions(split, "region", range(split.staged), per_scene, turns=(group,))):
+        yield _row(split, asked, f"region-{group}-{number}", "rgb")
 
 
-def sensor_rows(split: Split, per_scene: int) -> Iterator[Row]:
-    """Yield [image, box] -> phrase in SAR, DEM and HSI."""
+def sensor_rows(split: Split, group: str, per_scene: int) -> Iterator[Row]:
+    """Yield [image, box] -> phrase of a group in SAR, DEM and HSI."""
     for modality in SENSORS:
-        for number, asked in enumerate(questions(split, "sensors", range(split.sensors), per_scene, modality, TRAINED_TURNS)):
-            rng = split.rng(f"{modality}-wording", asked.scene.index)
-            query, true = region_query(asked, modality), text_keys(asked.others)
-            yield row("region", f"{modality}-{number}", rng, query, asked.phrase, true=true, group=f"{modality}-{asked.group}")
+        for number, asked in enumerate(questions(split, "sensors", range(split.sensors), per_scene, modality, (group,))):
+            yield _row(split, asked, f"{modality}-{group}-{number}", modality)
+
+
+def _row(split: Split, asked: Question, name: str, modality: str) -> Row:
+    rng, true = split.rng(f"{modality}-wording", asked.scene.index), text_keys(asked.others)
+    return row("region", name, rng, region_query(asked, modality), asked.phrase, true=true, group=asked.group)
 
 
 def region_rankings(split: Split, count: int, candidates: int) -> dict[str, list[RankingRow]]:
     """Return `count` queries per group of phrases: the right phrase among wrong ones of its group."""
-    found: dict[str, list[RankingRow]] = {group: [] for group in ("attribute", "extreme", "size", "landmark")}
+    found: dict[str, list[RankingRow]] = {group: [] for group in GROUPS}
     # Extremes and sizes come once in eight turns each, so eight questions of a scene are enough for each group to get its own.
     for number, asked in enumerate(questions(split, "region", range(split.staged), len(TURNS))):
         if all(len(rows) == count for rows in found.values()):

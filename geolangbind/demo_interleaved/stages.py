@@ -30,13 +30,14 @@ from geolangbind.instruct.ranking import Standings
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import start_encoder, train
 from geolangbind.interleaved.encoder import InterleavedEncoder
+from geolangbind.planet.regions import GROUPS
 from geolangbind.weights.load import load
 from geolangbind.weights.read import read_weights
 
 SPLITS = ("validation", "test")
 TIMES = "times.json"
 OURS_LANE, CONTROLS_LANE = "interleaved", "controls"
-_REGIONS = ("region", "referring")
+_REGIONS = (*(f"region_{group}" for group in GROUPS), "referring")
 _NO_MIX = (*_REGIONS, "place", "place_to_image", "scene_class", "caption")  # what a dual encoder is asked
 
 

@@ -15,6 +15,7 @@ from geolangbind.instruct.row import AnyRow, RankingRow, Row
 from geolangbind.instruct.rows import PAIRS_NAME, Pairs, write_pairs
 from geolangbind.planet.changes import draw_later
 from geolangbind.planet.groups import PLANET_VERSION
+from geolangbind.planet.regions import GROUPS
 from geolangbind.planet.staged import draw_staged
 from geolangbind.planet.write import SOURCE, write_planet
 
@@ -37,7 +38,7 @@ class WorldSettings:
         held_out_sensors: how many of them also in SAR, DEM and HSI.
         held_out_changed: how many of them also at a later date.
         held_out_ordinary: ordinary scenes of validation and of test each.
-        regions_per_scene: region rows of a scene; half as many referring rows.
+        landmarks_per_scene: rows of a scene that name a landmark, and referring rows; half as many of each other group of phrases.
         queries: queries of a ranking, at most.
         phrases: candidates of a region ranking, at most.
         boxes: candidates of the referring ranking across images, at most.
@@ -55,7 +56,7 @@ class WorldSettings:
     held_out_sensors: int = 300
     held_out_changed: int = 500
     held_out_ordinary: int = 600
-    regions_per_scene: int = 24
+    landmarks_per_scene: int = 12
     queries: int = 500
     phrases: int = 100
     boxes: int = 50
@@ -122,15 +123,16 @@ def _write_images(folder: Path, split: Split, workers: int, progress: bool) -> d
 
 def rows(split: Split, settings: WorldSettings) -> dict[str, Iterator[Row]]:
     """Return the rows to train on, by source; sources without scenes are left out."""
-    per_scene = settings.regions_per_scene
+    landmarks = settings.landmarks_per_scene
+    per_scene = {group: landmarks if group == "landmark" else landmarks // 2 for group in GROUPS}
     found: dict[str, tuple[int, Iterator[Row]]] = {
-        "region": (split.staged, regions.region_rows(split, per_scene)),
-        "referring": (split.staged, regions.referring_rows(split, per_scene // 2)),
+        **{f"region_{group}": (split.staged, regions.region_rows(split, group, count)) for group, count in per_scene.items()},
+        **{f"sensors_{group}": (split.sensors, regions.sensor_rows(split, group, count)) for group, count in per_scene.items()},
+        "referring": (split.staged, regions.referring_rows(split, per_scene["landmark"])),
         "place": (split.staged, places.place_rows(split)),
         "place_to_image": (split.staged, places.place_to_image_rows(split, _PLACE_TO_IMAGE_EVERY)),
         "scene_class": (split.ordinary, scenes.class_rows(split)),
         "caption": (split.ordinary, scenes.caption_rows(split)),
-        "sensors": (split.sensors, regions.sensor_rows(split, per_scene)),
         "two_sensors": (split.sensors, two_images.two_sensor_rows(split)),
         "change": (split.changed, two_images.change_rows(split)),
     }

@@ -8,6 +8,7 @@ import pytest
 
 from geolangbind.demo_interleaved.regions import (
     SENSORS,
+    TRAINED_TURNS,
     phrases_in,
     questions,
     referring_rankings,
@@ -82,7 +83,7 @@ def boxed(scene, box, modality="rgb"):
 def test_every_phrase_is_true_and_what_else_is_true_is_listed(settings) -> None:
     split = settings.split("train")
     scenes, checked = scenes_by_key(split), 0
-    for row in region_rows(split, 4):
+    for row in (row for group in GROUPS for row in region_rows(split, group, 2)):
         image, _, box = row.query
         scene = scenes[image.source.key]
         thing, (target,) = boxed(scene, box), row.target
@@ -96,7 +97,7 @@ def test_every_phrase_is_true_and_what_else_is_true_is_listed(settings) -> None:
 
 
 def test_half_are_relational_and_half_of_these_name_a_landmark(settings) -> None:
-    trained = [row.group for row in region_rows(settings.split("train"), 4)]
+    trained = [question.group for question in questions(settings.split("train"), "referring", range(40), 8, turns=TRAINED_TURNS)]
     asked = [question.group for question in questions(settings.split("test"), "region", range(40), 8)]
     assert min(len(trained), len(asked)) >= 150
     for groups in (trained, asked):
@@ -105,6 +106,15 @@ def test_half_are_relational_and_half_of_these_name_a_landmark(settings) -> None
             relational = end - counts["attribute"]
             assert relational >= end / 2 and counts["landmark"] >= relational / 2
     assert asked.count("attribute") > 0.4 * len(asked) and trained.count("attribute") > 0.2 * len(trained)
+
+
+def test_a_source_has_one_group_and_a_scene_the_same_words(settings) -> None:
+    for group in GROUPS:
+        rows = list(region_rows(settings.split("train"), group, 3))
+        assert {row.group for row in rows} == {group} and len({row.id for row in rows}) == len(rows)
+        by_scene = Counter(row.query[0].source.key for row in rows)
+        assert max(by_scene.values()) <= 3
+        assert len({(row.query[0].source.key, row.instruction) for row in rows}) == len(by_scene)
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])
@@ -148,7 +158,7 @@ def test_sensors_are_asked_for_nothing_they_do_not_show(settings) -> None:
     split = settings.split("train")
     seen = {modality: scenes_by_key(split, modality) for modality in SENSORS}
     counts = Counter()
-    for row in sensor_rows(split, 4):
+    for row in (row for group in GROUPS for row in sensor_rows(split, group, 2)):
         image, _, box = row.query
         modality, text = image.source.key.split("-")[0], row.target[0].text
         thing = boxed(seen[modality][image.source.key], box, modality)

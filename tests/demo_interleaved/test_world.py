@@ -22,7 +22,17 @@ def test_the_world_is_whole(tmp_path) -> None:
     for pairs in world.values():
         pairs.verify()  # every row is one and every image it names lies in the shards
     train = world["train"]
-    assert {"region", "referring", "place", "place_to_image", "scene_class", "caption", "two_sensors", "change"} <= train.sources.keys()
+    assert {
+        "region_landmark",
+        "sensors_size",
+        "referring",
+        "place",
+        "place_to_image",
+        "scene_class",
+        "caption",
+        "two_sensors",
+        "change",
+    } <= train.sources.keys()
     counts = {name: sum(len(stream) for stream in shards.streams) for name, shards in train.shard_sets.items()}
     assert counts == {"staged": 4, "sensors": 3 * 2, "later": 2, "ordinary": 3}
     sample = train.sample(StoredImage("staged", "rgb-120-0000001"))
