@@ -54,7 +54,6 @@ RECIPE: Mapping[str, Any] = {
     "batch_size": 32,
     "block": 0,
     "hard_negatives": 1,
-    "both_directions": False,
     "temperature": {"start": 0.07},
     "optim": {"lr": 2e-3, "weight_decay": 0.05, "warmup_steps": 50},
     "machine": {"accelerator": "cpu", "precision": "bf16-mixed", "devices": 1},
