@@ -147,7 +147,8 @@ def _said_bands(source: Source, sensor: Sensor, wanted: Sequence[str] | None) ->
         )
     if len(wanted) != count:
         raise SensorError(
-            f"{source.path}: has {count} channels without names, but --bands names {len(wanted)}; name all of them in the order of the file"
+            f"{source.path}: has {count} channels without names, but bands (--bands) has {len(wanted)} names; "
+            "name all of them in the order of the file"
         )
     bands = sensor.select(bands=wanted)
     return tuple(Layer(source, stored, band) for stored, band in zip(source.bands, bands, strict=True)), ("bands in the order said",)

@@ -66,7 +66,7 @@ def test_bands_said_give_the_order(tif, tmp_path):
 @pytest.mark.parametrize(
     ("bands", "message"),
     [
-        (S2[:12], "has 13 channels without names, but --bands names 12"),
+        (S2[:12], r"has 13 channels without names, but bands \(--bands\) has 12 names"),
         ([*S2[:12], "B13"], "no band 'B13'"),
         (["B01"] * 13, "more than once"),
     ],

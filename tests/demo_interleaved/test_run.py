@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, run_ablations
+from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, _recipe, run_ablations
 from geolangbind.demo_interleaved.goals import lines
 from geolangbind.demo_interleaved.profile import PROFILES, get_profile
 from geolangbind.demo_interleaved.run import run_demo
@@ -143,4 +143,14 @@ def test_ablations_go_on_where_they_stopped(demo) -> None:
 
 def test_the_ablations_are_those_of_the_issue() -> None:
     assert {one.recipe["fraction"] for one in ABLATIONS if "fraction" in one.recipe} == {0.01, 0.04, 0.16, 0.64}
-    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS) == 12
+    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS) == 14
+
+
+def test_an_ablation_changes_what_it_names_and_nothing_beside_it(demo) -> None:
+    plain = demo.profile.recipe
+    for one in ABLATIONS:
+        recipe = _recipe(demo, one, 7)
+        assert recipe["steps"] == 7 and set(recipe["sources"]) == set(plain["sources"]) - set(one.without)
+        for name, told in one.recipe.items():
+            kept = {key: value for key, value in plain.get(name, {}).items() if key not in told} if isinstance(told, dict) else {}
+            assert isinstance(told, float) or kept.items() <= recipe[name].items()
