@@ -52,7 +52,8 @@ RECIPE: Mapping[str, Any] = {
     "sources": {name: {"weight": weight, "together": TOGETHER[name]} for name, weight in TASKS.items()},
     "steps": 900,
     "batch_size": 32,
-    "block": 0,
+    "block": 8,
+    "negatives": "block",
     "hard_negatives": 1,
     "temperature": {"start": 0.07},
     "optim": {"lr": 2e-3, "weight_decay": 0.05, "warmup_steps": 50},
@@ -103,7 +104,7 @@ def _smoke() -> Profile:
         queries=5, phrases=12, boxes=6, places=5, captions=6, changes=6,
     )  # fmt: skip
     slim = {"config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}}
-    changes = {"backbone": slim, "model": {"factor": 4}, "steps": 3, "batch_size": 2, "optim": {"warmup_steps": 1}}
+    changes = {"backbone": slim, "model": {"factor": 4}, "steps": 3, "batch_size": 2, "block": 2, "optim": {"warmup_steps": 1}}
     return Profile("smoke", world, 1, {**RECIPE, **changes}, control_batch=8, small=Recipe(3), ablation_steps=2)
 
 
