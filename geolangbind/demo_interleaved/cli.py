@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-_PROFILE = Annotated[str, typer.Option(help="quick (one seed), full (three seeds of the same), smoke (seconds).")]
-_OUT = Annotated[Path | None, typer.Option(help="Folder; by default runs/demo-interleaved, for smoke runs/demo-interleaved-smoke.")]
+_PROFILE = Annotated[
+    str, typer.Option(help="quick (one seed, 15 minutes), full (three seeds of more steps on twice the scenes, 2 hours), smoke.")
+]
+_OUT = Annotated[Path | None, typer.Option(help="Folder; by default runs/demo-interleaved-PROFILE.")]
 _SPLIT = Annotated[str, typer.Option(help="Held-out scenes to rank: test, or validation as long as a recipe is being chosen.")]
 _THREADS = Annotated[int, typer.Option(min=1, help="Torch threads.")]
 _CORES = Annotated[int, typer.Option(min=1, help="Cores: as many processes where stages do not wait for each other, else torch threads.")]
@@ -57,4 +59,4 @@ def ablate_interleaved(
 
 
 def _folder(profile: str) -> Path:
-    return Path("runs/demo-interleaved-smoke" if profile == "smoke" else "runs/demo-interleaved")
+    return Path(f"runs/demo-interleaved-{profile}")

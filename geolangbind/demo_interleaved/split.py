@@ -92,6 +92,7 @@ def box_of(thing: SceneObject, modality: str = "rgb") -> PixelBox:
     return PixelBox(*pixel_box(thing.box_m, PRODUCTS[modality][0]))
 
 
+@lru_cache(maxsize=1 << 16)
 def text_key(words: str) -> str:
     """Return the key of a target that is one text."""
     return canonical([words])

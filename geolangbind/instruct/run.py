@@ -22,6 +22,7 @@ from geolangbind.instruct.cache import ensure_features, eye_identity, open_featu
 from geolangbind.instruct.images import Images
 from geolangbind.instruct.order import BlockOrder, in_fraction
 from geolangbind.instruct.reading import Chosen, Reader, batches
+from geolangbind.instruct.report import write_report
 from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.settings import STOCK, InterleavedSettings, SourceChoice
 from geolangbind.instruct.show import render_precision
@@ -80,8 +81,11 @@ def _train(fabric: Fabric, run_dir: Path, settings: InterleavedSettings) -> Path
     if settings.validation.pairs:
         held = Held(Reader(_images(fabric, Pairs.open(settings.validation.pairs), encoder, settings)), settings)
     task = InterleavedTask(encoder.model, settings)
-    state = _stage(fabric, settings, task, reader, choose_sources(pairs, settings.sources, settings.fraction), fingerprint, held)
+    sources = choose_sources(pairs, settings.sources, settings.fraction)
+    state = _stage(fabric, settings, task, reader, sources, fingerprint, held)
     if fabric.is_global_zero:
+        if settings.report:
+            write_report(settings, sources)
         _take_over(task, state.average)
         encoder.provenance = {
             "tool": TOOL, "version": version("geolangbind"), "task": settings.task, "steps": state.step, "seed": settings.seed,

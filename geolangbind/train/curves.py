@@ -47,7 +47,7 @@ def plot_run(path: Path, rows: Sequence[Row], validation: Sequence[Row], clip_no
         _plot_measure(next(used), validation, present, name)
     if len(present) > 1:
         _plot_ratios(next(used), rows, present, clip_norm)
-    _plot_rate(next(used), rows)
+    plot_rate(next(used), rows)
     handles, names = panels[0].get_legend_handles_labels()
     if len(present) > 1:
         figure.legend(handles, names, loc="outside upper center", ncols=len(present), frameon=False, fontsize=9)
@@ -61,8 +61,8 @@ def _plot_loss(axes: Any, rows: Sequence[Row], present: Sequence[str], column: s
         steps, values = curve(own, column)
         if len(steps):
             axes.plot([row["step"] for row in own if column in row], [row[column] for row in own if column in row], **_faint(modality))
-            axes.plot(steps, values, label=modality, color=_COLORS[modality], **_marks(len(steps)))
-    _dress(axes, f"{column} loss")
+            axes.plot(steps, values, label=modality, color=_COLORS[modality], **marks(len(steps)))
+    dress(axes, f"{column} loss")
 
 
 def _plot_measure(axes: Any, rows: Sequence[Row], present: Sequence[str], name: str) -> None:  # noqa: ANN401
@@ -76,7 +76,7 @@ def _plot_measure(axes: Any, rows: Sequence[Row], present: Sequence[str], name: 
         axes.axhline(chance, color="black", linewidth=1, linestyle=":")
     axes.annotate("chance", (1, max(chances)), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
     axes.set_ylim(bottom=0)
-    _dress(axes, f"{_MEASURES[name]}, %")
+    dress(axes, f"{_MEASURES[name]}, %")
 
 
 def _plot_ratios(axes: Any, rows: Sequence[Row], present: Sequence[str], clip_norm: float) -> None:  # noqa: ANN401
@@ -91,25 +91,28 @@ def _plot_ratios(axes: Any, rows: Sequence[Row], present: Sequence[str], clip_no
         axes.axhline(level, color="black", linewidth=1, linestyle=":")
         axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
     axes.set_ylim(0, max(1.25 * DOMINATES, axes.get_ylim()[1]))
-    _dress(axes, "gradient share / share of steps")
+    dress(axes, "gradient share / share of steps")
 
 
-def _plot_rate(axes: Any, rows: Sequence[Row]) -> None:  # noqa: ANN401
+def plot_rate(axes: Any, rows: Sequence[Row]) -> None:  # noqa: ANN401
+    """Learning rate over the steps."""
     power = math.floor(math.log10(max(row["lr"] for row in rows) or 1.0))
-    axes.plot([row["step"] for row in rows], [row["lr"] / 10.0**power for row in rows], color="#444444", **_marks(len(rows)))
+    axes.plot([row["step"] for row in rows], [row["lr"] / 10.0**power for row in rows], color="#444444", **marks(len(rows)))
     axes.set_ylim(bottom=0)
-    _dress(axes, f"learning rate, 1e{power}")
+    dress(axes, f"learning rate, 1e{power}")
 
 
 def _faint(modality: str) -> dict[str, Any]:
     return {"color": _COLORS[modality], "alpha": 0.18, "linewidth": 0.7}
 
 
-def _marks(count: int) -> dict[str, Any]:
+def marks(count: int) -> dict[str, Any]:
+    """How a curve of so many points is drawn: a single one as a point."""
     return {"marker": "o", "markersize": 3} if count == 1 else {"linewidth": 1.5}
 
 
-def _dress(axes: Any, title: str) -> None:  # noqa: ANN401
+def dress(axes: Any, title: str) -> None:  # noqa: ANN401
+    """Title and axes of a panel."""
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel("optimiser step", fontsize=8)
     axes.tick_params(labelsize=8)

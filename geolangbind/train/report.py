@@ -53,7 +53,7 @@ def report_lines(
     return [
         f"# Run `{settings.sensor_group.name}`",
         "",
-        *_table(["", ""], facts_rows(settings, facts)),
+        *table(["", ""], facts_rows(settings, facts)),
         "",
         _time(settings, rows, validation),
         "",
@@ -79,9 +79,9 @@ def report_lines(
 def _time(settings: TrainSettings, rows: Sequence[Row], validation: Sequence[Row]) -> str:
     samples_per_s, wait = rates(rows)
     seconds = len(rows) * settings.batch_size / samples_per_s if samples_per_s else 0.0
-    line = f"{len(rows):,} steps in {_clock(seconds)}: {samples_per_s:,.0f} samples/s, {wait:.1%} of the time waiting for data."
+    line = f"{len(rows):,} steps in {clock(seconds)}: {samples_per_s:,.0f} samples/s, {wait:.1%} of the time waiting for data."
     measured = sum(row["seconds"] for row in validation)
-    return line + (f" Validation took {_clock(measured)} more." if validation else "")
+    return line + (f" Validation took {clock(measured)} more." if validation else "")
 
 
 def _losses(rows: Sequence[Row]) -> list[str]:
@@ -91,7 +91,7 @@ def _losses(rows: Sequence[Row]) -> list[str]:
         [*name, f"{counts[name]:,}", *(f"{losses[column]:.4f}" if column in losses else "" for column in columns)]
         for name, losses in found.items()
     ]
-    return _table(["modality", "sensor", "steps", *columns], body)
+    return table(["modality", "sensor", "steps", *columns], body)
 
 
 def _validation(rows: Sequence[Row]) -> list[str]:
@@ -110,7 +110,7 @@ def _validation(rows: Sequence[Row]) -> list[str]:
         "",
         f"In percent{how}, after step {last[0]['step']:,}, chance in brackets. Retrieval: image to text among the distinct first captions.",
         "",
-        *_table(["modality", "sensors", "zero-shot top-1", "R@1", "R@5", "n"], body),
+        *table(["modality", "sensors", "zero-shot top-1", "R@1", "R@5", "n"], body),
     ]
 
 
@@ -129,12 +129,14 @@ def _shares(rows: Sequence[Row], clip_norm: float) -> list[str]:
         [name, f"{share.steps:.1%}", f"{share.gradient:.1%}", f"{share.ratio:.2f}", f"{norms[name]:.3g}"]
         for name, share in gradient_shares(rows, clip_norm).items()
     ]
-    return _table(["modality", "steps", "gradient", "ratio", "median norm before clipping"], body)
+    return table(["modality", "steps", "gradient", "ratio", "median norm before clipping"], body)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds for people."""
     return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))

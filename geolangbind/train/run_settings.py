@@ -113,6 +113,7 @@ class RunSettings:
         best_is: "lowest" or "highest".
         deterministic: bit-identical reruns on one machine.
         progress: show a progress bar, and at the start what the run is.
+        report: write report.md and curves.png after the run.
         optim: optimiser and schedule.
         machine: devices and precision.
     """
@@ -131,6 +132,7 @@ class RunSettings:
     best_is: str = "lowest"
     deterministic: bool = False
     progress: bool = True
+    report: bool = True
     optim: Optim = field(default_factory=Optim)
     machine: Machine = field(default_factory=Machine)
 

@@ -164,7 +164,6 @@ class TrainSettings(RunSettings):
         same_label: what two pairs of one scene class are to each other: negative, ignore or positive.
         label: label that `same_label` compares.
         keep_tokens: share of tokens that enter the transformer in training.
-        report: write report.md and curves.png after the run.
         sensor_group: which sensors.
         teachers: MaKA.
         augment: augmentation.
@@ -182,7 +181,6 @@ class TrainSettings(RunSettings):
     same_label: str = "negative"
     label: str = "scene_class"
     keep_tokens: float = 1.0
-    report: bool = True
     sensor_group: SensorGroup = field(default_factory=SensorGroup)
     teachers: Teachers = field(default_factory=Teachers)
     augment: Augment = field(default_factory=Augment)

@@ -72,7 +72,14 @@ def settings_for(pairs_folder, tmp_path):
     def make(**changes) -> InterleavedSettings:
         machine = {"accelerator": "cpu", "precision": "32-true", **changes.pop("machine", {})}
         small = {"config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}}
-        common = {"pairs": str(pairs_folder), "run_dir": str(tmp_path / "run"), "batch_size": 8, "block": 4, "progress": False}
+        common = {
+            "pairs": str(pairs_folder),
+            "run_dir": str(tmp_path / "run"),
+            "batch_size": 8,
+            "block": 4,
+            "progress": False,
+            "report": False,
+        }
         optim = {"warmup_steps": 1, **changes.pop("optim", {})}
         return from_config({**common, "backbone": small, "model": {"factor": 4}, "machine": machine, "optim": optim, **changes})
 
