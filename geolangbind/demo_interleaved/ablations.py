@@ -27,7 +27,7 @@ from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.run import train
 
 SHOWN = (
-    "region -> phrase, attribute", "region -> phrase, relational", "phrase -> box, same image", "scene -> place, image",
+    "region -> phrase, relational", "region -> phrase, landmark", "phrase -> box, same image", "scene -> place, image",
     "scene -> place, image and text", "scene -> class", "scene -> caption", "two dates -> change",
 )  # fmt: skip
 """Lines of the demo's table that are measured."""
