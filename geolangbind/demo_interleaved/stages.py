@@ -27,7 +27,7 @@ from geolangbind.demo_interleaved.world import write_world
 from geolangbind.errors import SettingsError
 from geolangbind.instruct.images import Images
 from geolangbind.instruct.ranking import Standings
-from geolangbind.instruct.rows import Pairs
+from geolangbind.instruct.rows import PAIRS_NAME, Pairs
 from geolangbind.instruct.run import start_encoder, train
 from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.planet.regions import GROUPS
@@ -130,9 +130,12 @@ def world_stage(demo: Demo) -> Stage:
             return False
         if json.loads(told.read_text(encoding="utf-8")) != asdict(settings):
             raise SettingsError(f"{folder} is a world of other sizes than profile {demo.profile.name}'s; give --out, or delete it")
-        return all((folder / split / "pairs" / "pairs.json").is_file() for split in splits)
+        return all((folder / split / "pairs" / PAIRS_NAME).is_file() for split in splits)
 
     def run(tell: Tell) -> None:
+        models = demo.out / "models"
+        if models.is_dir() and not (folder / "train" / "pairs" / PAIRS_NAME).is_file():
+            raise SettingsError(f"{models} holds models of a world that is gone; delete it too, or give another --out")
         with atomic_path(told) as part:
             part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
         write_world(folder, settings, splits, workers=demo.threads, progress=demo.progress)

@@ -108,6 +108,13 @@ def test_another_world_in_the_same_folder_is_refused(demo) -> None:
         replace(demo, split="train")
 
 
+def test_models_of_a_world_that_is_gone_are_not_used(demo, tmp_path) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(SettingsError, match="a world that is gone"):
+        run_demo(replace(demo, out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
 def test_the_table_goes_between_the_marks_of_a_document(demo, tmp_path) -> None:
     document = tmp_path / "results.md"
     document.write_text("a\n<!-- interleaved -->\nold\n<!-- end of interleaved -->\nb\n")
