@@ -49,8 +49,8 @@ def _day(scene: Scene) -> dt.date:
 
 
 def place_rows(split: Split) -> Iterator[Row]:
-    """Yield [image] -> place and, of every second scene, [image, caption, day] -> place."""
-    scenes = [split.scene(index) for index in range(split.staged)]
+    """Yield [image] -> place and, of every second scene, [image, caption, day] -> place: of staged scenes and of ordinary ones."""
+    scenes = [split.scene(index) for index in range(split.staged)] + [split.ordinary_scene(index) for index in range(split.ordinary)]
     for number, (scene, near) in enumerate(zip(scenes, _near(scenes), strict=True)):
         rng = split.rng("place", number)
         true = {key_of((_point(scenes[other]),)) for other in near}

@@ -14,28 +14,28 @@ from geolangbind.errors import SettingsError
 from geolangbind.planet.regions import GROUPS
 
 TASKS = {
-    "region_landmark": 5.0,
+    "region_landmark": 3.5,
     "region_attribute": 1.25,
     "region_extreme": 1.0,
     "region_size": 0.5,
     "referring": 1.25,
-    "sensors_landmark": 1.0,
-    "sensors_attribute": 0.5,
-    "sensors_extreme": 0.375,
+    "sensors_landmark": 2.0,
+    "sensors_attribute": 0.75,
+    "sensors_extreme": 0.5,
     "sensors_size": 0.25,
-    "two_sensors": 0.75,
-    "place": 1.5,
+    "two_sensors": 1.0,
+    "place": 2.0,
     "place_to_image": 0.25,
-    "scene_class": 0.75,
-    "caption": 1.0,
-    "change": 1.75,
+    "scene_class": 1.25,
+    "caption": 0.75,
+    "change": 1.5,
 }
 """Share of steps by source, for the interleaved encoder and, of their own tasks, for the controls. Groups of phrases are sources of their
 own: what is set against each other in a step is then of one kind, as it is in the rankings."""
 
 TOGETHER = {
     **{f"{task}_{group}": 24 if group == "landmark" else 6 for task in ("region", "sensors") for group in GROUPS},
-    "referring": 12, "two_sensors": 4, "place": 4, "place_to_image": 4, "scene_class": 4, "caption": 4, "change": 4,
+    "referring": 12, "two_sensors": 8, "place": 8, "place_to_image": 8, "scene_class": 8, "caption": 8, "change": 4,
 }  # fmt: skip
 """Rows that count as one in the batch: what is asked of a scene's boxes, where a further phrase costs next to nothing."""
 
@@ -50,7 +50,7 @@ RECIPE: Mapping[str, Any] = {
     "model": {"factor": 4, "enlarge": 2},
     "rendering": {"box": "token", "place": "both", "image_facts": ["date"]},
     "sources": {name: {"weight": weight, "together": TOGETHER[name]} for name, weight in TASKS.items()},
-    "steps": 1400,
+    "steps": 1300,
     "batch_size": 32,
     "block": 8,
     "negatives": "block",
@@ -110,7 +110,7 @@ def _smoke() -> Profile:
 
 def _quick() -> Profile:
     world = WorldSettings(
-        staged=3000, sensors=750, changed=1000, ordinary=1500,
+        staged=3000, sensors=750, changed=1000, ordinary=2400,
         held_out=600, held_out_sensors=200, held_out_changed=300, held_out_ordinary=400, captions=300,
     )  # fmt: skip
     return Profile("quick", world, recipe={**RECIPE, "steps": 450}, small=Recipe(500))

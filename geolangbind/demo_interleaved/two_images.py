@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from geolangbind.demo_interleaved.split import LATER, Split, box_of, image_of, ranking, row, some, text_keys
 from geolangbind.instruct.row import RankingRow, Row
@@ -36,11 +37,13 @@ def _asked(split: Split) -> Iterator[tuple[Scene, SceneObject]]:
 
 
 def _look_at(scene: Scene, thing: SceneObject, shown: str) -> tuple[Segment, ...]:
-    return (*(image_of(scene, modality) for modality in SHOWN[shown]), _WHAT, box_of(thing))
+    """Images, words, and the thing's box in each image."""
+    boxes = (replace(box_of(thing, modality), image=number) for number, modality in enumerate(SHOWN[shown]))
+    return (*(image_of(scene, modality) for modality in SHOWN[shown]), _WHAT, *boxes)
 
 
 def two_sensor_rows(split: Split) -> Iterator[Row]:
-    """Yield [RGB, DEM, box] -> phrase for every warehouse and tank; and with RGB or DEM alone, so that single images are met too."""
+    """Yield [RGB, DEM, box in each] -> phrase for every warehouse and tank; and with RGB or DEM alone, so that single images are met too."""
     for number, (scene, thing) in enumerate(_asked(split)):
         for shown in ("both", ("rgb_alone", "dem_alone")[number % 2]):
             rng, query = split.rng(f"two-sensors-{shown}", number), _look_at(scene, thing, shown)

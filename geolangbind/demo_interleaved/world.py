@@ -51,7 +51,7 @@ class WorldSettings:
     staged: int = 6000
     sensors: int = 1500
     changed: int = 2000
-    ordinary: int = 2400
+    ordinary: int = 4800
     held_out: int = 1000
     held_out_sensors: int = 300
     held_out_changed: int = 500
@@ -129,7 +129,7 @@ def rows(split: Split, settings: WorldSettings) -> dict[str, Iterator[Row]]:
         **{f"region_{group}": (split.staged, regions.region_rows(split, group, count)) for group, count in per_scene.items()},
         **{f"sensors_{group}": (split.sensors, regions.sensor_rows(split, group, count)) for group, count in per_scene.items()},
         "referring": (split.staged, regions.referring_rows(split, landmarks // 2)),
-        "place": (split.staged, places.place_rows(split)),
+        "place": (split.staged + split.ordinary, places.place_rows(split)),
         "place_to_image": (split.staged, places.place_to_image_rows(split, _PLACE_TO_IMAGE_EVERY)),
         "scene_class": (split.ordinary, scenes.class_rows(split)),
         "caption": (split.ordinary, scenes.caption_rows(split)),

@@ -16,7 +16,9 @@ def km(a, b):
 
 def test_rows(settings) -> None:
     split = settings.split("train")
-    points = [GeoPoint(scene.place.lat, scene.place.lon) for scene in map(split.scene, range(split.staged))]
+    scenes = [*map(split.scene, range(split.staged)), *map(split.ordinary_scene, range(split.ordinary))]
+    points = [GeoPoint(scene.place.lat, scene.place.lon) for scene in scenes]
+    assert [row.query[0].source.shards for row in place_rows(split)] == ["staged"] * split.staged + ["ordinary"] * split.ordinary
     for number, row in enumerate(place_rows(split)):
         assert row.target == (points[number],)
         near = {key_of((other,)) for n, other in enumerate(points) if n != number and km(points[number], other) < NEAR_KM}

@@ -1,10 +1,11 @@
 """Two sensors and two dates."""
 
 from collections import Counter
+from dataclasses import replace
 
 from geolangbind.demo_interleaved.split import box_of
 from geolangbind.demo_interleaved.two_images import change_rankings, change_rows, two_sensor_rankings, two_sensor_rows
-from geolangbind.interleaved.segments import Image
+from geolangbind.interleaved.segments import Image, PixelBox
 from geolangbind.planet.changes import change_sentences, draw_change
 
 KINDS = {"warehouse": "warehouse", "tank": "storage tank"}
@@ -19,7 +20,9 @@ def test_two_sensors(settings) -> None:
     shown = Counter()
     for row in two_sensor_rows(split):
         scene = split.scene(int(images(row)[0].key.rsplit("-", 1)[1]))
-        (thing,) = [thing for thing in scene.objects if box_of(thing) == row.query[-1]]
+        boxes = [segment for segment in row.query if isinstance(segment, PixelBox)]
+        (thing,) = [thing for thing in scene.objects if box_of(thing) == boxes[0]]
+        assert boxes == [replace(boxes[0], image=number) for number in range(len(images(row)))]  # both sensors have 64 pixels of 10 m
         height = "tall" if thing.height_m >= 22 else "low"
         assert row.target[0].text == f"a {height} {thing.colour} {KINDS[thing.kind]}"
         shown[row.group] += 1
