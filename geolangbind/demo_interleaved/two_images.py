@@ -43,7 +43,7 @@ def _look_at(scene: Scene, thing: SceneObject, shown: str) -> tuple[Segment, ...
 
 
 def two_sensor_rows(split: Split) -> Iterator[Row]:
-    """Yield [RGB, DEM, box in each] -> phrase for every warehouse and tank; and with RGB or DEM alone, so that single images are met too."""
+    """Yield [RGB, DEM, box in each] -> phrase for every warehouse and tank; and with one image alone, so that these are met too."""
     for number, (scene, thing) in enumerate(_asked(split)):
         for shown in ("both", ("rgb_alone", "dem_alone")[number % 2]):
             rng, query = split.rng(f"two-sensors-{shown}", number), _look_at(scene, thing, shown)
