@@ -197,7 +197,7 @@ class RasterReader:
         self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow, doubts: list[str] | None = None
     ) -> Raster:
         """Turn stored numbers (C, H, W), changed in place, into a `Raster`; implausible values are refused, or added to `doubts`."""
-        blank = not image.any(axis=0)[valid].any()
+        blank = not any(channel[valid].any() for channel in image)
         for channel, calibration in zip(image, self.calibrations, strict=True):
             check_guarded(channel[valid], calibration, self.path)
             channel[...] = calibration.apply(channel)
