@@ -33,12 +33,15 @@ def pairs_build(
     Example: geolangbind pairs build runs/planet --out runs/pairs --kinds labels,captions,places
     """
     from geolangbind.instruct.build import build_pairs
+    from geolangbind.instruct.corpus import SAME_PLACE
     from geolangbind.instruct.show import render_sources
 
-    built, empty = build_pairs(shards, out, kinds.split(","), split)
+    built, empty = build_pairs(shards, out, [kind.strip() for kind in kinds.split(",")], split)
     console.print(render_sources(built))
     if empty:
         notices.print(f"nothing in the shards to make these from: {', '.join(empty)}")
+    if not {"dates", "sensors"}.isdisjoint(empty):
+        notices.print(SAME_PLACE)
     console.print(f"next: geolangbind pairs show {out}", soft_wrap=True)
 
 
@@ -46,7 +49,7 @@ def pairs_build(
 def pairs_show(
     folder: Annotated[Path, typer.Argument(help="Folder with a pairs.json.")],
     examples: Annotated[int, typer.Option(help="Rows of each source to show.", min=0)] = 3,
-    verify: Annotated[bool, typer.Option("--verify", help="First check hashes, every row, and that every stored image exists.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="First check hashes, every row, and that every image exists.")] = False,
 ) -> None:
     """List the sources of a pairs folder, with some rows of each in plain words.
 

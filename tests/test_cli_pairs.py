@@ -15,7 +15,7 @@ def shards(tmp_path_factory):
 
 
 def test_build_show_and_exchange(shards, tmp_path, typed_flat):
-    code, out, err = typed_flat("pairs", "build", shards, "--out", tmp_path / "pairs", "--kinds", "labels,boxes,sensors")
+    code, out, err = typed_flat("pairs", "build", shards, "--out", tmp_path / "pairs", "--kinds", "labels, boxes,sensors ")
     assert code == 0
     assert "labels │ 4 │ kind labels" in out
     assert err == "nothing in the shards to make these from: boxes, boxes-to-region"
@@ -34,6 +34,22 @@ def test_build_show_and_exchange(shards, tmp_path, typed_flat):
     assert "labels │ 2 │ kind mmeb, file labels.jsonl" in out
     raw = json.loads((tmp_path / "again" / "labels.jsonl").read_text().splitlines()[0])
     assert raw["query"][0] == {"image": "../images/planet/rgb-3-0000000.png", "sensor": "sentinel-2-tci"}
+
+
+def test_what_makes_a_place_is_said_where_none_is_seen_twice(tmp_path, typed_flat):
+    write_planet(tmp_path / "one", 2, seed=1, modalities=["rgb"], workers=1, progress=False)
+    code, _, err = typed_flat("pairs", "build", tmp_path / "one", "--out", tmp_path / "pairs", "--kinds", "labels,sensors")
+    assert code == 0
+    assert "nothing in the shards to make these from: sensors" in err
+    assert "keys end alike behind the first '-' (rgb-0001, sar-0001), in one folder, or in several if bbox_wgs84 agrees" in err
+
+
+def test_sensors_in_folders_of_their_own_are_paired(tmp_path, typed_flat):
+    for name in ("rgb", "sar"):
+        write_planet(tmp_path / name, 2, seed=1, modalities=[name], workers=1, progress=False)
+    code, out, err = typed_flat("pairs", "build", tmp_path / "rgb", tmp_path / "sar", "--out", tmp_path / "pairs", "--kinds", "sensors")
+    assert (code, err) == (0, "")
+    assert "sensors │ 4 │ kind sensors" in out
 
 
 def test_mistakes_are_one_line(shards, tmp_path, typed_flat):

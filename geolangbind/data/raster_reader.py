@@ -45,6 +45,7 @@ class Raster:
         path: the file or folder.
         notes: what was decided about bands, unit and no-data, and why.
         window: column, row, width, height of this image in the raster's grid.
+        blank: whether every valid pixel was stored as zero, which conversion can hide (a backscatter of 0 becomes -60 dB).
     """
 
     image: NDArray[np.float32]
@@ -58,6 +59,7 @@ class Raster:
     path: Path
     notes: tuple[str, ...]
     window: PixelWindow
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class RasterReader:
         self, image: NDArray[np.float32], valid: NDArray[np.bool_], area: PixelWindow, doubts: list[str] | None = None
     ) -> Raster:
         """Turn stored numbers (C, H, W), changed in place, into a `Raster`; implausible values are refused, or added to `doubts`."""
+        blank = not any(channel[valid].any() for channel in image)
         for channel, calibration in zip(image, self.calibrations, strict=True):
             check_guarded(channel[valid], calibration, self.path)
             channel[...] = calibration.apply(channel)
@@ -222,6 +225,7 @@ class RasterReader:
             path=self.path,
             notes=self.notes,
             window=area,
+            blank=blank,
         )
 
     def _stored(self, area: PixelWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:

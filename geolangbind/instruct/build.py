@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.instruct.corpus import Corpus, read_corpus
+from geolangbind.instruct.corpus import SAME_PLACE, Corpus, read_corpus
 from geolangbind.instruct.row import Row
 from geolangbind.instruct.rows import Pairs, plain_name, write_pairs
 from geolangbind.instruct.sources import boxes, captions, dates, edits, labels, places, questions, sensors
@@ -65,7 +65,8 @@ def build_pairs(
             told = {"kind": kind, "instructions": wordings.version, "shards": fingerprints, "split": split}
             sources[name] = (chain([first], rows), told)
     if not sources:
-        raise DataError(f"{', '.join(map(str, shards))}: nothing there to make {', '.join(kinds)} from")
+        why = "" if {"dates", "sensors"}.isdisjoint(kinds) else f"; {SAME_PLACE}"
+        raise DataError(f"{', '.join(map(str, shards))}: nothing there to make {', '.join(kinds)} from{why}")
     return write_pairs(out, folders, sources), tuple(empty)
 
 

@@ -1,14 +1,15 @@
 """What a frozen vision tower sees in indexed shards, kept on disk: one memory map per stream, read by sample number.
 
 A folder of features is named by what it depends on: the tower's weights and normalisation, the shards, and what is taken from the tower.
-Whatever of these changes, the name changes; features of something else are never read.
+Whatever of these changes, the name changes; features of something else are never read. Each stream is kept as soon as it is whole, beside a
+note of its facts; `features.json`, which comes last, takes the place of the notes. Images in files are not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,21 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geolangbind.checkpoint import atomic_folder
+from geolangbind.checkpoint import atomic_path
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.errors import DataError
+from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.instruct.features import Features
 from geolangbind.instruct.images import gsd_and_day, samples_seen
+from geolangbind.instruct.rows import Pairs, file_images
 from geolangbind.interleaved.encoder import InterleavedEncoder
 from geolangbind.model import GeoLangBind
 
 _WHAT = "patch tokens beside last features, each token standardised, float16"
 _WHAT_QWEN = "merged patches of Qwen2-VL, float16"
 _TOLD = "features.json"
-_AT_ONCE = 64
+_AT_ONCE, _NAMED, _LOOKED_AT = 64, 10, 16
+
+_Facts = list[tuple[float | None, str | None]]
 
 
 def eye_identity(encoder: InterleavedEncoder) -> str:
@@ -51,10 +55,10 @@ def features_folder(root: Path, identity: str, shards: ShardSet) -> Path:
 
 
 def ensure_features(root: Path, encoder: InterleavedEncoder, shards: Mapping[str, ShardSet], *, progress: bool = True) -> None:
-    """Compute what is not there yet; a folder appears under its name only when whole. One process does this for all.
+    """Compute what is not there yet, going on behind the last whole stream. One process does this for all.
 
     Raises:
-        DataError: a sample cannot be read or has no valid pixel.
+        DataError: samples cannot be read or have no valid pixel; the message names several if there are.
         UnitError: the tower was never taught what some image measures.
     """
     identity = eye_identity(encoder)
@@ -63,11 +67,17 @@ def ensure_features(root: Path, encoder: InterleavedEncoder, shards: Mapping[str
         if (folder / _TOLD).is_file():
             continue
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with atomic_folder(folder) as part, Progress(*columns, disable=not progress) as bar:
+        whose, facts = {"identity": identity, "fingerprint": held.fingerprint, "what": _WHAT}, list[_Facts]()
+        with Progress(*columns, disable=not progress) as bar:
             tell = partial(bar.advance, bar.add_task(f"features of {name}", total=len(held)))
-            facts = [_write_stream(part / _file(number), stream, encoder, tell) for number, stream in enumerate(held.streams)]
-            told = {"identity": identity, "fingerprint": held.fingerprint, "what": _WHAT, "facts": facts}
-            (part / _TOLD).write_text(json.dumps(told) + "\n", encoding="utf-8")
+            for number, stream in enumerate(held.streams):
+                try:
+                    facts.append(_ensure_stream(folder, number, stream, encoder, whose, tell))
+                except DataError as error:
+                    raise DataError(_told_together(held.streams[number:], encoder) or str(error)) from None
+        _write_json(folder / _TOLD, {**whose, "facts": facts})
+        for number in range(len(facts)):
+            (folder / _note(number)).unlink(missing_ok=True)
 
 
 def open_features(root: Path, identity: str, shards: ShardSet) -> Features:
@@ -91,21 +101,47 @@ def open_features(root: Path, identity: str, shards: ShardSet) -> Features:
     return Features(maps, facts)
 
 
-def _write_stream(
-    path: Path, stream: Stream, encoder: InterleavedEncoder, tell: Callable[[int], None]
-) -> list[tuple[float | None, str | None]]:
+def sources_of_files(pairs: Pairs, names: Sequence[str]) -> list[str]:
+    """Those of the named sources with an image in a file among a few evenly spaced rows; the tower sees such images in every step."""
+    found = []
+    for name in names:
+        size = len(pairs.sources[name])
+        rows = pairs.sources[name].read(sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)}))
+        if any(file_images(row) for row in rows):
+            found.append(name)
+    return found
+
+
+def _ensure_stream(
+    folder: Path, number: int, stream: Stream, encoder: InterleavedEncoder, whose: Mapping[str, str], tell: Callable[[int], None]
+) -> _Facts:
+    path, note = folder / _file(number), folder / _note(number)
+    try:
+        told = json.loads(note.read_text(encoding="utf-8"))
+        if {name: told[name] for name in whose} == whose and path.is_file():
+            tell(len(stream))
+            return [(gsd, day) for gsd, day in told["facts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there or not whole: it is computed, and written last
+    with atomic_path(path) as part:
+        facts = _write_stream(part, stream, encoder, tell)
+    _write_json(note, {**whose, "facts": facts})
+    return facts
+
+
+def _write_stream(path: Path, stream: Stream, encoder: InterleavedEncoder, tell: Callable[[int], None]) -> _Facts:
     device = next(encoder.model.tower.parameters()).device
     held: np.memmap[Any, np.dtype[np.float16]] | None = None
-    facts: list[tuple[float | None, str | None]] = []
-    for first in range(0, len(stream), _AT_ONCE):
-        samples = stream.read_many(range(first, min(first + _AT_ONCE, len(stream))))
+    facts: _Facts = []
+    for numbers in _some_at_once(stream):
+        samples = stream.read_many(numbers)
         pixels, channels, valid = samples_seen(samples, encoder)
         with torch.inference_mode():
             seen = encoder.model.vision_features(pixels.to(device), channels, None if valid is None else valid.to(device))
         found = seen.to("cpu", torch.float16).numpy()
         if held is None:
             held = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(stream), *found.shape[1:]))
-        held[first : first + len(found)] = found
+        held[numbers.start : numbers.stop] = found
         facts += [gsd_and_day(sample.meta) for sample in samples]
         tell(len(found))
     if held is not None:
@@ -113,5 +149,38 @@ def _write_stream(
     return facts
 
 
+def _told_together(streams: Sequence[Stream], encoder: InterleavedEncoder) -> str:
+    """What is wrong with samples, without the tower: one failure for each after hours of work would take days to put right."""
+    found: dict[str, None] = {}
+    for stream in streams:
+        for numbers in _some_at_once(stream):
+            if _fault(stream, numbers, encoder):
+                found.update((told, None) for number in numbers if (told := _fault(stream, [number], encoder)))
+            if len(found) >= _NAMED:
+                return f"{_NAMED} samples cannot be used, and there may be more: {'; '.join(list(found)[:_NAMED])}"
+    return f"{len(found)} samples cannot be used: {'; '.join(found)}" if len(found) > 1 else "".join(found)
+
+
+def _fault(stream: Stream, numbers: Sequence[int], encoder: InterleavedEncoder) -> str:
+    try:
+        samples_seen(stream.read_many(numbers), encoder)
+    except GeoLangBindError as error:
+        return str(error)
+    return ""
+
+
+def _some_at_once(stream: Stream) -> Iterator[range]:
+    return (range(first, min(first + _AT_ONCE, len(stream))) for first in range(0, len(stream), _AT_ONCE))
+
+
+def _write_json(path: Path, told: Mapping[str, Any]) -> None:
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(told) + "\n", encoding="utf-8")
+
+
 def _file(number: int) -> str:
     return f"stream-{number:03d}.npy"
+
+
+def _note(number: int) -> str:
+    return f"stream-{number:03d}.json"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,12 @@ from geolangbind.interleaved.segments import GeoPoint, Image, PixelBox
 _LABELS = ("scene_class", "classes")
 """Labels that say what an image shows: one class, or a list of them."""
 _KIND_WORDS = 3
+_A_PIXEL = 1.01  # written coordinates are rounded
+SAME_PLACE = (
+    "dates and sensors are made of images of one place: samples whose keys end alike behind the first '-' (rgb-0001, sar-0001), "
+    "in one folder, or in several if bbox_wgs84 agrees to a pixel on every side"
+)
+"""The rule, for those who wonder why there is nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,7 @@ class Seen:
         height: in pixels.
         width: in pixels.
         meta: what the sample says of itself.
+        place: what samples of one place share: a folder, and their key behind the first `-`.
     """
 
     stored: StoredImage
@@ -39,6 +46,7 @@ class Seen:
     height: int
     width: int
     meta: SampleMeta
+    place: tuple[str, str]
 
     @property
     def id(self) -> str:
@@ -49,11 +57,6 @@ class Seen:
     def image(self) -> Image:
         """The sample in a sequence."""
         return Image(self.stored)
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """What samples of one place share: their folder, and their key behind the first `-`."""
-        return self.stored.shards, place_of(self.stored.key)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -172,7 +175,49 @@ def read_corpus(folders: Mapping[str, Path | str], split: str | None = None) -> 
             samples += (seen for seen in _read_stream(name, stream) if split is None or seen.meta.split in (None, split))
     if not samples:
         raise DataError(f"no sample of split '{split}' in {', '.join(map(str, folders.values()))}")
-    return Corpus(tuple(samples), phrases), {name: shards.fingerprint for name, shards in held.items()}
+    placed = samples if len(held) == 1 else join_places(samples)
+    return Corpus(tuple(placed), phrases), {name: shards.fingerprint for name, shards in held.items()}
+
+
+def join_places(samples: Sequence[Seen]) -> list[Seen]:
+    """Make one place of those in different folders whose keys end alike, if all that say where they lie agree on it.
+
+    A common layout is a folder for each sensor, or for each date. Equal keys alone would not do: many folders count from 0001.
+    """
+    folders: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        folders[place_of(sample.stored.key)][sample.stored.shards].append(sample)
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+    for tail, groups in folders.items():
+        found: list[tuple[tuple[str, str], list[Seen]]] = []
+        for shards, group in groups.items():
+            known = next((place for place in found if _same_ground(place[1], group)), None)
+            if known is None:
+                found.append(((shards, tail), list(group)))
+            else:
+                joined[shards, tail] = known[0]
+                known[1].extend(group)
+    return [replace(sample, place=joined.get(sample.place, sample.place)) for sample in samples]
+
+
+def _same_ground(some: Sequence[Seen], others: Sequence[Seen]) -> bool:
+    both = [[sample for sample in group if sample.meta.bbox_wgs84 is not None] for group in (some, others)]
+    return all(both) and all(_agree(one, other) for one in both[0] for other in both[1])
+
+
+def _agree(one: Seen, other: Seen) -> bool:
+    """Whether two extents differ by at most a pixel on every side, of the image with the larger ones."""
+    if one.meta.bbox_wgs84 is None or other.meta.bbox_wgs84 is None:
+        return False
+    wide, high = (max(sizes) * _A_PIXEL for sizes in zip(_pixel_degrees(one), _pixel_degrees(other), strict=True))
+    differences = [abs(a - b) for a, b in zip(one.meta.bbox_wgs84, other.meta.bbox_wgs84, strict=True)]
+    west, south, east, north = differences
+    return max(min(west, 360 - west), min(east, 360 - east)) <= wide and max(south, north) <= high
+
+
+def _pixel_degrees(sample: Seen) -> tuple[float, float]:
+    west, south, east, north = sample.meta.bbox_wgs84 or (0.0, 0.0, 0.0, 0.0)
+    return (east - west) % 360 / sample.width, (north - south) / sample.height
 
 
 def _read_stream(name: str, stream: Stream) -> Iterator[Seen]:
@@ -182,7 +227,7 @@ def _read_stream(name: str, stream: Stream) -> Iterator[Seen]:
         for key, data in zip(
             shard.keys, _read_json(stream.folder, shard.file, shard.sha256, shard.n_bytes, shard.keys, table), strict=True
         ):
-            yield Seen(StoredImage(name, key), stream.modality, height, width, SampleMeta.from_json(data))
+            yield Seen(StoredImage(name, key), stream.modality, height, width, SampleMeta.from_json(data), (name, place_of(key)))
 
 
 def _read_json(

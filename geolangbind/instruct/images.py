@@ -79,7 +79,7 @@ class Images:
             gsd_m, day = gsd_and_day(stream.read(number).meta)
         else:
             gsd_m, day = self.features[stored.shards].facts[self._place(stored.shards, stream)][number]
-        when = None if day is None else dt.date.fromisoformat(day)
+        when = None if day is None else _day_of(day, stored)
         return ImageFacts(stream.sensor, stream.bands, stream.shape[1], stream.shape[2], gsd_m, when)
 
     def _place(self, shards: str, stream: Stream) -> int:
@@ -94,6 +94,14 @@ def key_of_image(image: Image) -> Hashable:
 def gsd_and_day(meta: SampleMeta) -> tuple[float | None, str | None]:
     """Ground sampling distance in metres and day (ISO) of a sample."""
     return meta.gsd_m, None if meta.datetime is None else meta.datetime[:10]
+
+
+def _day_of(day: str, stored: StoredImage) -> dt.date:
+    try:
+        return dt.date.fromisoformat(day)
+    except ValueError:
+        told = f"sample {stored.key} of shards '{stored.shards}': its datetime begins with '{day}', not with a day like 2020-05-01"
+        raise DataError(f"{told}; correct it and write the shards again") from None
 
 
 def samples_seen(samples: Sequence[Sample], encoder: InterleavedEncoder) -> Seen:

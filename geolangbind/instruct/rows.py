@@ -175,11 +175,12 @@ class Pairs:
         return stream.read(number)
 
     def verify(self) -> None:
-        """Check hashes, every row and that every stored image exists.
+        """Check hashes, every row and that every image exists, in shards or as a file here; those at addresses are not asked for.
 
         Raises:
             DataError: the first thing that is wrong.
         """
+        found = set[Path]()
         for source in self.sources.values():
             if _sha256(source.path) != source.sha256:
                 raise DataError(f"{source.path} is not the file that {PAIRS_NAME} lists (its hash differs); copy it again")
@@ -188,6 +189,10 @@ class Pairs:
                 checks.check(row)
                 for image in stored_images(row):
                     self.locate(image)
+                for path in file_images(row):
+                    if path not in found and not path.exists():
+                        raise DataError(f"source '{source.name}', row {row.id}: {path} is missing; put it back, or build the pairs again")
+                    found.add(path)
 
     def _source(self, name: str) -> Source:
         if name not in self.sources:
@@ -208,9 +213,17 @@ class Pairs:
 
 def stored_images(row: AnyRow) -> list[StoredImage]:
     """Return what a row takes from shards."""
+    return [source for source in _image_sources(row) if isinstance(source, StoredImage)]
+
+
+def file_images(row: AnyRow) -> list[Path]:
+    """Return the files here that a row shows, or folders of them."""
+    return [source for source in _image_sources(row) if isinstance(source, Path)]
+
+
+def _image_sources(row: AnyRow) -> list[Any]:
     others = (row.target, *row.negatives) if isinstance(row, Row) else row.candidates
-    images = [segment.source for sequence in (row.query, *others) for segment in sequence if isinstance(segment, Image)]
-    return [source for source in images if isinstance(source, StoredImage)]
+    return [segment.source for sequence in (row.query, *others) for segment in sequence if isinstance(segment, Image)]
 
 
 def write_pairs(

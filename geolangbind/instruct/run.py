@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from geolangbind.checkpoint import file_sha256
 from geolangbind.errors import DataError, SettingsError
-from geolangbind.instruct.cache import ensure_features, eye_identity, open_features
+from geolangbind.instruct.cache import ensure_features, eye_identity, open_features, sources_of_files
 from geolangbind.instruct.images import Images
 from geolangbind.instruct.order import BlockOrder, in_fraction
 from geolangbind.instruct.reading import Chosen, Reader, batches
@@ -75,13 +75,16 @@ def _train(fabric: Fabric, run_dir: Path, settings: InterleavedSettings) -> Path
         return run_dir / "model"
     encoder.model.to(fabric.device)
     reader = Reader(_images(fabric, pairs, encoder, settings), settings.hard_negatives, settings.memory_chunk)
-    if settings.projector_steps and newest_state(run_dir) is None:
-        _projector_stage(fabric, settings, reader, fingerprint)
+    sources = choose_sources(pairs, settings.sources, settings.fraction)
+    if settings.feature_cache and fabric.is_global_zero:
+        _say_what_is_not_kept(pairs, [source.name for source in sources])
     held = None
     if settings.validation.pairs:
         held = Held(Reader(_images(fabric, Pairs.open(settings.validation.pairs), encoder, settings)), settings)
+        held.prepare()
+    if settings.projector_steps and newest_state(run_dir) is None:
+        _projector_stage(fabric, settings, reader, fingerprint)
     task = InterleavedTask(encoder.model, settings)
-    sources = choose_sources(pairs, settings.sources, settings.fraction)
     state = _stage(fabric, settings, task, reader, sources, fingerprint, held)
     if fabric.is_global_zero:
         if settings.report:
@@ -249,6 +252,13 @@ def _images(fabric: Fabric, pairs: Pairs, encoder: InterleavedEncoder, settings:
     fabric.barrier()
     identity = eye_identity(encoder)
     return Images(pairs, encoder, {name: open_features(root, identity, held) for name, held in shards.items()})
+
+
+def _say_what_is_not_kept(pairs: Pairs, names: Sequence[str]) -> None:
+    if files := sources_of_files(pairs, names):
+        told = f"feature_cache keeps what is in shards; the tower sees the image files of {', '.join(files)} anew in every step"
+        way_out = "to have them kept too, write them to shards and build the pairs from those"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{told}; {way_out}", markup=False)
 
 
 @torch.no_grad()

@@ -165,7 +165,7 @@ class InterleavedSettings(RunSettings):
         temperature: of the loss.
         matryoshka: cuts of the vectors.
         train_tower: factor of the learning rate for the vision tower; 0 freezes it.
-        feature_cache: folder for what the frozen tower sees; it then runs once for each image. Empty runs it in every step.
+        feature_cache: folder for what the frozen tower sees; it then runs once for each image in shards. Empty runs it in every step.
         validation: measuring on the way.
     """
 

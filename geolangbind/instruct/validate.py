@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.instruct.reading import Reader, Written, WrittenRow
 from geolangbind.instruct.settings import InterleavedSettings
 from geolangbind.train.ema import averaged_weights
@@ -32,6 +33,18 @@ class Held:
 
     reader: Reader
     settings: InterleavedSettings
+
+    def prepare(self) -> None:
+        """Read and render what will be measured on, which is kept: what is wrong with it is better known before the training.
+
+        Raises:
+            DataError: a row or one of its images cannot be read, or a source holds rows to rank.
+        """
+        try:
+            for name in self.reader.images.pairs.sources:
+                self._rows(name)
+        except GeoLangBindError as error:
+            raise DataError(f"validation.pairs: {error}") from None
 
     def due(self, step: int) -> bool:
         """Whether to measure after `step` steps."""
@@ -58,9 +71,8 @@ class Held:
         return rows
 
     def _measure_source(self, name: str, fabric: Fabric) -> dict[str, Any]:
-        began, size = time.perf_counter(), len(self.reader.images.pairs.sources[name])
-        count = min(size, self.settings.validation.samples)
-        rows = self.reader.rows(name, np.arange(count, dtype=np.int64) * size // count)  # evenly spaced, for rows may be sorted
+        began, rows = time.perf_counter(), self._rows(name)
+        count = len(rows)
         targets = {row.key: row.target for row in rows}
         keys = torch.tensor(list(targets))
         queries, candidates = (self._encode(some, fabric) for some in ([row.query for row in rows], list(targets.values())))
@@ -68,6 +80,12 @@ class Held:
         right = [answer in (row.key, *row.also) for row, answer in zip(rows, found, strict=True)]
         told = {"source": name, "n": count, "candidates": len(targets), "precision_1": sum(right) / count}
         return told | {"precision_1_chance": _chance(rows, set(targets)), "seconds": time.perf_counter() - began}
+
+    def _rows(self, name: str) -> list[WrittenRow]:
+        """Evenly spaced rows of a source, for they may be sorted."""
+        size = len(self.reader.images.pairs.sources[name])
+        count = min(size, self.settings.validation.samples)
+        return self.reader.rows(name, np.arange(count, dtype=np.int64) * size // count)
 
     @torch.no_grad()
     def _encode(self, sequences: Sequence[Written], fabric: Fabric) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geolangbind.data.batch import Batch
@@ -21,6 +23,8 @@ from geolangbind.models.eye import PICTURE, QwenTower
 from geolangbind.models.interleaved import InterleavedModel
 from geolangbind.physical import PhysicalImage, physical_image
 from geolangbind.sensors.channels import ChannelSet
+
+_ZEROS = "every pixel of the image is zero: a chip without data; leave it out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +132,11 @@ def fitted_size(model: InterleavedModel, height: int, width: int) -> tuple[int, 
     fitted = [next((pixels for pixels in range(side, 0, -1) if fits(pixels)), 0) for side in sides]
     if 0 in fitted:
         least = next(pixels for pixels in range(1, 10**6) if fits(pixels))
-        raise DataError(f"an image of {height} x {width} px is too small or too narrow; this model needs {least} px on each side")
+        seen = "" if sides == (height, width) else f", which the model sees averaged down to {sides[0]} x {sides[1]} px,"
+        way_out = "; cut it into tiles" if seen else ""
+        raise DataError(
+            f"an image of {height} x {width} px{seen} is too small or too narrow; this model needs {least} px on each side{way_out}"
+        )
     return fitted[0], fitted[1]
 
 
@@ -142,7 +150,9 @@ def _physical(image: Image) -> tuple[PhysicalImage, float | None]:
     if isinstance(source, Raster):
         if image.valid is not None:
             raise DataError("valid= goes with pixels; a raster says itself where it has no data")
-        _refuse_zeros(torch.from_numpy(source.image))
+        if source.blank:
+            raise DataError(_ZEROS)
+        _refuse_zeros(source.image)
         names = tuple(band.name for band in source.bands)
         pixels, valid = torch.from_numpy(source.image)[None], torch.from_numpy(source.valid)[None]
         return PhysicalImage(pixels, source.channels, source.sensor.name, names, valid), image.gsd_m or source.gsd_m
@@ -150,11 +160,12 @@ def _physical(image: Image) -> tuple[PhysicalImage, float | None]:
         raise SensorError("pixels need their sensor: Image(pixels, sensor=..., bands=[...], unit=...)")
     if getattr(source, "ndim", None) != 3:
         raise DataError(f"an Image is a path, a Raster or pixels (C, H, W); got {type(source).__name__} {getattr(source, 'shape', '')}")
-    _refuse_zeros(torch.as_tensor(source))  # before units: 0 is then -60 dB
+    # before units: 0 is then -60 dB; and arrays by numpy, for torch knows this machine's order of bytes only
+    _refuse_zeros(source if isinstance(source, Tensor) else np.asarray(source))
     unit = None if image.unit is None else str(image.unit)
     return physical_image(source, sensor=image.sensor, bands=image.bands, unit=unit, valid=image.valid), image.gsd_m
 
 
-def _refuse_zeros(pixels: Tensor) -> None:
+def _refuse_zeros(pixels: Tensor | NDArray[Any]) -> None:
     if not pixels.any():
-        raise DataError("every pixel of the image is zero: a chip without data; leave it out")
+        raise DataError(_ZEROS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ from geolangbind.sensors.units import Unit
 
 @dataclass(frozen=True)
 class Text:
-    """Words. A plain `str` in a sequence stands for it."""
+    """Words. A plain `str` in a sequence stands for it.
+
+    Raises:
+        DataError: something else than a string.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise DataError(f"the text of a sequence is a string; got {_shown(self.text)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +39,11 @@ class Image:
         bands: band names in channel order; None where file or sensor say them.
         unit: unit of the values; None where the file says it.
         gsd_m: ground sampling distance in metres; None where file or nobody knows.
-        date: day of acquisition.
+        date: day of acquisition; of a `datetime`, its day.
         valid: (H, W) bool, False where there is no data; only beside pixels.
+
+    Raises:
+        DataError: `date` is no day, or `gsd_m` is not finite and above 0.
     """
 
     source: Any
@@ -41,6 +53,12 @@ class Image:
     gsd_m: float | None = None
     date: dt.date | None = None
     valid: Any = None
+
+    def __post_init__(self) -> None:
+        if self.date is not None:
+            object.__setattr__(self, "date", _day(self.date))
+        if self.gsd_m is not None and not (isinstance(self.gsd_m, Real) and math.isfinite(self.gsd_m) and self.gsd_m > 0):
+            raise DataError(f"gsd_m is a number of metres above 0; got {_shown(self.gsd_m)}")
 
 
 @dataclass(frozen=True)
@@ -102,9 +120,16 @@ class GeoBox:
 
 @dataclass(frozen=True)
 class Date:
-    """A day."""
+    """A day; of a `datetime`, its day.
+
+    Raises:
+        DataError: it is neither.
+    """
 
     day: dt.date
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "day", _day(self.day))
 
 
 Segment = Text | Image | PixelBox | GeoPoint | GeoBox | Date
@@ -148,6 +173,15 @@ def as_segments(sequence: Any) -> tuple[Segment, ...]:  # noqa: ANN401 - whateve
     if not segments:
         raise DataError("a sequence needs at least one segment")
     return tuple(segments)
+
+
+def _day(value: object) -> dt.date:
+    """A day without the time, which would be written into the sequence as well."""
+    if isinstance(value, dt.datetime) and value == value:  # pandas' missing time is a datetime too, and equals nothing
+        return value.date()
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    raise DataError(f"a day is a datetime.date, for example datetime.date.fromisoformat('2020-05-01'); got {_shown(value)}")
 
 
 def _shown(value: object) -> str:

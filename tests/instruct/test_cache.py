@@ -1,18 +1,21 @@
 """Features on disk: those of the tower, of these shards and of nothing else."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from geolangbind.data.shards import ShardSet
+from geolangbind.data.write import write_index, write_shard
 from geolangbind.errors import DataError
-from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features
+from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features, sources_of_files
 from geolangbind.instruct.images import Images
-from geolangbind.instruct.rows import Pairs, StoredImage
+from geolangbind.instruct.rows import Pairs, Row, StoredImage, write_pairs
 from geolangbind.instruct.run import start_encoder
-from geolangbind.interleaved.segments import Image
+from geolangbind.interleaved.segments import Image, Text
 
 
 @pytest.fixture
@@ -89,19 +92,77 @@ def test_other_images_have_other_features(tmp_path, encoder, shards):
         open_features(tmp_path, identity, others)
 
 
-def test_a_failure_leaves_no_folder(tmp_path, encoder, shards, monkeypatch):
-    def full(*_):
-        raise OSError("disk full")
+def test_a_failure_costs_no_stream_that_was_whole(tmp_path, encoder, shards, monkeypatch):
+    real, runs = encoder.model.vision_features, []
 
-    monkeypatch.setattr(encoder.model, "vision_features", full)
-    with pytest.raises(OSError, match="disk full"):
-        ensure_features(tmp_path, encoder, {"planet": shards}, progress=False)
-    assert list(tmp_path.iterdir()) == []
+    def fails_at_the_second(*seen):
+        runs.append(seen[1])
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return real(*seen)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    ensure_features(whole, encoder, {"planet": shards}, progress=False)
+    identity = eye_identity(encoder)
+    folder = features_folder(broken, identity, shards)
+    monkeypatch.setattr(encoder.model, "vision_features", fails_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_features(broken, encoder, {"planet": shards}, progress=False)
+    assert sorted(file.name for file in folder.iterdir()) == ["stream-000.json", "stream-000.npy"]
+    with pytest.raises(DataError, match=r"cannot use the features in .*features.json"):
+        open_features(broken, identity, shards)
+    ensure_features(broken, encoder, {"planet": shards}, progress=False)
+    count = len(shards.streams)
+    assert len(runs) == count + 1 > 2  # the second twice
+    straight = features_folder(whole, identity, shards)
+    names = ["features.json", *(f"stream-{number:03d}.npy" for number in range(count))]
+    assert [sorted(file.name for file in place.iterdir()) for place in (folder, straight)] == [names, names]
+    assert all((folder / name).read_bytes() == (straight / name).read_bytes() for name in names)
+
+
+def test_a_note_of_something_else_or_cut_off_counts_nothing(tmp_path, encoder, shards, monkeypatch):
+    ensure_features(tmp_path, encoder, {"planet": shards}, progress=False)
+    folder = features_folder(tmp_path, eye_identity(encoder), shards)
+    told = json.loads((folder / "features.json").read_text())
+    (folder / "features.json").unlink()
+    (folder / "stream-000.json").write_text(json.dumps({**told, "identity": "0" * 64, "facts": told["facts"][0]}))
+    (folder / "stream-001.json").write_text(json.dumps(told)[:20])
+    real, runs = encoder.model.vision_features, []
+    monkeypatch.setattr(encoder.model, "vision_features", lambda *seen: runs.append(seen[1]) or real(*seen))
+    ensure_features(tmp_path, encoder, {"planet": shards}, progress=False)
+    assert len(runs) == len(shards.streams) and json.loads((folder / "features.json").read_text()) == told
+
+
+@pytest.mark.parametrize(("empty", "told"), [((1,), ""), ((1, 4), "4 samples cannot be used: "), (range(6), "10 samples .* may be more: ")])
+def test_bad_samples_are_named_together(tmp_path, encoder, shards, empty, told):
+    records, keys = [], []
+    for stream in [stream for stream in shards.streams if len(stream) >= 6][:2]:
+        samples = stream.read_many(range(6))
+        keys += [samples[number].key for number in empty]
+        chosen = [replace(one, image=np.zeros_like(one.image)) if n in empty else one for n, one in enumerate(samples)]
+        records.append(write_shard(tmp_path / "chips" / f"{stream.modality}-000000.tar", chosen))
+        if len(empty) == 1:
+            break
+    write_index(tmp_path / "chips", records)
+    every = "; ".join(f"every pixel of sample {key} is zero: [^;]*; leave it out of the shards" for key in keys[:10])
+    with pytest.raises(DataError, match=f"^{told}{every}$"):
+        ensure_features(tmp_path / "cache", encoder, {"chips": ShardSet.open(tmp_path / "chips")}, progress=False)
+
+
+def test_sources_with_images_in_files_are_found(tmp_path, shards):
+    key = shards.streams[0].shards[0].keys[0]
+    held, file = (Image(StoredImage("planet", key)),), (Image(tmp_path / "a.png", sensor="sentinel-2-tci"),)
+    sources = {
+        "shards": [Row("1", "", held, (Text("a"),))],
+        "words": [Row("1", "", (Text("a"),), (Text("b"),))],
+        "some": [Row(f"{n}", "", file if n > 60 else held, (Text("a"),)) for n in range(80)],
+        "negatives": [Row("1", "", held, (Text("a"),), negatives=(file,))],
+    }
+    pairs = write_pairs(tmp_path / "pairs", {"planet": "planet"}, {name: (rows, {}) for name, rows in sources.items()})
+    assert sources_of_files(pairs, list(sources)) == ["some", "negatives"]
 
 
 def test_a_chip_without_data_is_refused(encoder, shards):
-    from dataclasses import replace
-
     from geolangbind.instruct.images import samples_seen
 
     sample = shards.streams[0].read(0)

@@ -169,6 +169,17 @@ def test_a_wrong_line_is_told_with_file_and_line(tmp_path, line, told):
         pairs.verify()
 
 
+def test_files_that_are_gone_are_told(tmp_path):
+    (tmp_path / "there.tif").touch()
+    (tmp_path / "folder").mkdir()
+    files = ("there.tif", "folder", "https://example.org/far.tif", "gone.tif")
+    images = [Image(name if "://" in name else tmp_path / name, sensor="aerial-rgb") for name in files]
+    made = [Row(f"r{number}", "", (Text("a"),), (Text("b"),), negatives=((image,),)) for number, image in enumerate(images)]
+    write_pairs(tmp_path / "some", {}, {"one": (made[:3], {})}).verify()
+    with pytest.raises(DataError, match=r"source 'one', row r3: .*gone\.tif is missing; put it back"):
+        write_pairs(tmp_path / "all", {}, {"one": (made, {})}).verify()
+
+
 def test_damage_is_told(tmp_path):
     write_pairs(tmp_path, {"planet": "nowhere"}, {"one": (rows(2), {})})
     path = tmp_path / "one.jsonl"

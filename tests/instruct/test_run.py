@@ -2,16 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import geolangbind
-from geolangbind.errors import SettingsError
+from geolangbind.errors import DataError, SettingsError
 from geolangbind.instruct import run as running
-from geolangbind.instruct.rows import Pairs
+from geolangbind.instruct.rows import Pairs, RankingRow, Row, write_pairs
 from geolangbind.instruct.run import choose_sources, looking_sources, train
 from geolangbind.instruct.settings import SourceChoice
+from geolangbind.interleaved.segments import Image, Text
 
 WEIGHTS = "model/model.safetensors"
 
@@ -79,6 +81,35 @@ def test_the_encoder_that_is_saved_is_the_one_that_was_trained(settings_for, tmp
     assert train(settings) == folder and "has done its 2 steps before" in capsys.readouterr().err.replace("\n", " ")
     with pytest.raises(SettingsError, match="trained with other settings: hard_negatives=0"):
         train(settings_for(steps=2, hard_negatives=0))
+
+
+def pairs_to_rank(folder):
+    rows = [RankingRow(f"{n}", "", (Text(f"{n}"),), ((Text("a"),), (Text("b"),)), (0,)) for n in range(3)]
+    return write_pairs(folder, {}, {"maps": (rows, {})}).folder
+
+
+def moved_shards(folder, pairs):
+    (row,) = pairs.read("captions", [0])
+    return write_pairs(folder, {"planet": folder / "moved"}, {"captions": ([row], {})}).folder
+
+
+def test_held_out_pairs_that_cannot_be_used_fail_before_the_first_step(settings_for, tmp_path, pairs_folder):
+    ranked, moved = pairs_to_rank(tmp_path / "ranked"), moved_shards(tmp_path / "lost", Pairs.open(pairs_folder))
+    for pairs, told in ((ranked, "source 'maps' of .* holds rows to rank"), (moved, "no index.json|moved")):
+        with pytest.raises(DataError, match=f"validation.pairs: .*({told})"):
+            train(settings_for(steps=1, projector_steps=1, validation={"pairs": str(pairs)}))
+        assert not (tmp_path / "run" / "metrics.jsonl").exists() and not (tmp_path / "run" / "projector").exists()
+
+
+def test_a_cache_that_does_nothing_for_files_says_so(settings_for, tmp_path, pairs_folder, picture, capsys):
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 64, 64), dtype=np.uint8)
+    image = Image(picture(tmp_path / "a.png", pixels, "PNG"), sensor="sentinel-2-tci")
+    rows = [Row(f"{n}", "", (image, Text(f"{n}")), (Text(f"answer {n}"),)) for n in range(8)]
+    folder = write_pairs(tmp_path / "pairs", {}, {"pictures": (rows, {})}).folder
+    train(settings_for(pairs=str(folder), steps=1, feature_cache=str(tmp_path / "cache")))
+    told = capsys.readouterr().err
+    assert "feature_cache keeps what is in shards; the tower sees the image files of pictures anew in every step" in told
+    assert "write them to shards" in told and told.count("\n") == 1
 
 
 def test_the_loss_falls(settings_for, tmp_path):

@@ -123,6 +123,9 @@ def test_sides_are_brought_to_what_the_projector_joins(encoder):
     assert encoder.embed([[Image(PIXELS[:, :29], **RGB)]]).shape == (1, 32)
     with pytest.raises(DataError, match="32 x 15 px is too small or too narrow; this model needs 16 px"):
         fitted_size(encoder.model, 32, 15)
+    # 32 px on the longer side leave 1024 / 256 = 4 on the other
+    with pytest.raises(DataError, match=r"64 x 512 px, which the model sees averaged down to 4 x 32 px, is too small.*; cut it into tiles"):
+        fitted_size(encoder.model, 64, 512)
 
 
 def test_pixels_without_data_do_not_matter(encoder):
@@ -177,6 +180,26 @@ def test_a_raster_without_data_is_refused(encoder, tmp_path, tif):
         encoder.embed([[Image(geolangbind.read_raster(path, **RGB), sensor="aerial-rgb")]])
     with pytest.raises(DataError, match="valid= goes with pixels"):
         encoder.embed([[Image(path, **RGB, valid=np.ones((32, 32), bool))]])
+
+
+def test_radar_files_without_data_are_refused_as_stored(encoder, tmp_path, tif):
+    """In decibel, as the model sees them, zeros are -60."""
+    empty = tif(tmp_path / "a.tif", np.zeros((2, 32, 32), np.float32))
+    with pytest.raises(DataError, match="every pixel of the image is zero"):
+        encoder.embed([[Image(empty, **SAR)]])
+    pixels = np.full((2, 32, 32), -9999, np.float32)
+    pixels[:, 8:] = 0  # what is no data says nothing
+    with pytest.raises(DataError, match="every pixel of the image is zero"):
+        encoder.embed([[Image(tif(tmp_path / "b.tif", pixels, nodata=-9999), **SAR)]])
+    pixels[0, 20, 20] = 0.1
+    assert encoder.embed([[Image(tif(tmp_path / "c.tif", pixels, nodata=-9999), **SAR)]]).shape == (1, 32)
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4", "<u2", "u2"])
+def test_pixels_in_any_order_of_bytes(encoder, dtype):
+    whole = PIXELS.round()
+    vectors = encoder.embed([[Image(whole, **RGB)], [Image(whole.astype(dtype), **RGB)]])
+    torch.testing.assert_close(vectors[1], vectors[0])
 
 
 def test_calls_of_another_shape_are_refused(encoder):

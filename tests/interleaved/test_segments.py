@@ -1,12 +1,14 @@
 """Segments refuse impossible values where they are built, and say what was given."""
 
+import datetime as dt
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from geolangbind.errors import DataError
-from geolangbind.interleaved.segments import GeoBox, GeoPoint, Image, PixelBox, Text, as_segments
+from geolangbind.interleaved.segments import Date, GeoBox, GeoPoint, Image, PixelBox, Text, as_segments
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,41 @@ def test_geo_box_refuses_what_is_no_extent(extent):
 
 def test_geo_box_may_cross_the_antimeridian():
     assert GeoBox(170, -10, -170, 10).west == 170
+
+
+@pytest.mark.parametrize("text", [None, 7, b"a harbour", Path("a")])
+def test_text_is_a_string(text):
+    with pytest.raises(DataError, match="the text of a sequence is a string; got "):
+        Text(text)
+
+
+class Missing(dt.datetime):
+    """Like pandas' NaT: a datetime that equals nothing, itself included."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return False
+
+
+@pytest.mark.parametrize("day", ["2020-05-01", 20200501, np.datetime64("2020-05-01"), Missing(2020, 5, 1)])
+def test_a_day_is_a_date(day):
+    for make in (Date, lambda value: Image("scene.tif", date=value)):
+        with pytest.raises(DataError, match=r"a day is a datetime.date, for example .*; got "):
+            make(day)
+
+
+def test_of_a_time_the_day_counts():
+    moment = dt.datetime(2020, 5, 1, 10, 20, tzinfo=dt.UTC)
+    assert Date(moment) == Date(dt.date(2020, 5, 1)) and type(Date(moment).day) is dt.date
+    assert type(Image("scene.tif", date=moment).date) is dt.date
+
+
+@pytest.mark.parametrize("gsd_m", ["10", math.nan, math.inf, 0, -10.0])
+def test_ground_sampling_distance_is_a_number_of_metres(gsd_m):
+    with pytest.raises(DataError, match="gsd_m is a number of metres above 0; got "):
+        Image("scene.tif", gsd_m=gsd_m)
+    assert Image("scene.tif", gsd_m=np.float32(0.5)).gsd_m == 0.5
 
 
 def test_strings_stand_for_text():
