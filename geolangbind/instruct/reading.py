@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.instruct.images import Images, key_of_image
 from geolangbind.instruct.order import BlockOrder
-from geolangbind.instruct.rows import Row
+from geolangbind.instruct.row import Row, keys_of_negatives
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.collate import collate
 from geolangbind.interleaved.prompts import Prompt, Prompts, Slot
@@ -192,7 +192,7 @@ class Reader:
                 target=self.write(row.target, row.target_instruction),
                 negatives=tuple(self.write(segments, row.target_instruction) for segments in row.negatives),
                 key=target_key,
-                negative_keys=tuple(number_of(key_of(segments, folder)) for segments in row.negatives),
+                negative_keys=tuple(map(number_of, keys_of_negatives(row, folder))),
                 also=tuple(sorted({own, *map(number_of, row.true)} - {target_key})),
             )
         except GeoLangBindError as error:
