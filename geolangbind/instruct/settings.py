@@ -82,7 +82,7 @@ class SourceChoice:
     """A source of rows.
 
     Attributes:
-        weight: its share of the blocks, any positive scale; 0 leaves it out.
+        weight: its share of the blocks, any positive scale, at least 1/4096 of the sum; 0 leaves it out.
         together: how many rows that follow one another are drawn at once, and count as one in batch and block. Where the questions about an
             image follow one another, each image is then read once, and each box asked once for all its phrases.
     """
@@ -156,7 +156,7 @@ class InterleavedSettings(RunSettings):
         model: between the two.
         rendering: how sequences are written.
         pairs: folder of rows.
-        sources: which of its sources; none for all, each by its number of rows.
+        sources: which of its sources; none for all, each by its number of rows (see `run.by_rows`).
         fraction: share of each source's rows, chosen by the hash of their ids: a smaller share is part of a larger one.
         projector_steps: first so many steps with tower and language model frozen, in `run_dir/projector`.
         projector_sources: sources of these steps; none for those that look from images to anything without.
@@ -226,6 +226,11 @@ class InterleavedSettings(RunSettings):
     def model_format(self) -> str:
         """See `RunSettings.model_format`."""
         return "geolangbind-interleaved"
+
+    @property
+    def held_out(self) -> str:
+        """See `RunSettings.held_out`."""
+        return "validation.pairs"
 
     def validated(self) -> tuple[tuple[str, ...], int]:
         """See `RunSettings.validated`."""

@@ -31,7 +31,7 @@ GOOD = {"pairs": "pairs", "run_dir": "runs/x"}
         ({"backbone": {"dtype": "bfloat16"}}, r"lora.r=0 trains the whole .* rounded away; set lora.r=16, or backbone.dtype=float32"),
         ({"validation": {"samples": 1}}, "validation.samples must be above 1"),
         ({"best_metric": "validation/recall_1"}, "of the validation, use one of validation/precision_1"),
-        ({"best_metric": "validation/precision_1"}, "needs validation.data and validation.every"),
+        ({"best_metric": "validation/precision_1"}, "needs validation.pairs and validation.every"),
         ({"projector_step": 3}, "unknown setting 'projector_step'; did you mean 'projector_steps'"),
     ],
 )
