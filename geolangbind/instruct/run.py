@@ -224,10 +224,10 @@ def choose_sources(pairs: Pairs, sources: Mapping[str, SourceChoice], fraction: 
         chosen.append(Chosen(name, rows, choice.weight, choice.together))
     if not sources:
         return by_rows(chosen)
-    total = sum(source.weight for source in chosen)
-    for source in chosen:
-        if source.weight * FINEST_SHARE < total:
-            told = f"sources.{source.name}.weight is {source.weight:g}, {source.weight / total:.1g} of all weights"
+    total = sum(one.weight for one in chosen)
+    for one in chosen:
+        if one.weight * FINEST_SHARE < total:
+            told = f"sources.{one.name}.weight is {one.weight:g}, {one.weight / total:.1g} of all weights"
             raise SettingsError(f"{told}; the finest share is 1/{FINEST_SHARE}: raise it, or leave the source out with 0")
     return tuple(chosen)
 
