@@ -50,7 +50,7 @@ LARGE: dict[str, tuple[str, dict[str, Any]]] = {  # sizes as in the models' publ
 
 
 def gpu(quick: bool) -> None:
-    """LoRA steps (r 16, bf16 weights, frozen l-384 tower in the step: 81 tokens an image) at published sizes, random weights."""
+    """LoRA steps (r 16 on bf16 weights, frozen l-384 tower in the step: 81 tokens an image) at published sizes, random weights."""
     row("GPU, LoRA r 16", "sequences", "tokens", "step, ms", "sequences/s", "peak memory, GB")
     row("---", *["---:"] * 5)
     for name, (kind, config) in LARGE.items():

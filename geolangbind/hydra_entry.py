@@ -36,8 +36,8 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
             groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
             # what keys there are depends on the choices: teachers=planet brings teachers.choices.siglip.weight
             choices = [override for override in overrides if "=" in override and override.split("=", 1)[0] in groups]
-            known = _keys(OmegaConf.to_container(hydra_compose(name, overrides=choices), resolve=False))
-            _check(overrides, known, groups)
+            tree = OmegaConf.to_container(hydra_compose(name, overrides=choices), resolve=False)
+            _check(overrides, _keys(tree), _empty(tree), groups)
             composed = OmegaConf.to_container(hydra_compose(name, overrides=list(overrides)), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_one_line(str(error), overrides)) from None
@@ -127,13 +127,23 @@ def _keys(tree: Any, prefix: str = "") -> set[str]:  # noqa: ANN401 - any node o
     return found
 
 
-def _check(overrides: Sequence[str], known: set[str], groups: Sequence[str]) -> None:
+def _empty(tree: Any, prefix: str = "") -> list[str]:  # noqa: ANN401 - any node of a configuration
+    """Keys of what has no entries of its own: users bring theirs."""
+    if not isinstance(tree, dict):
+        return []
+    within = [name for key, value in tree.items() for name in _empty(value, f"{prefix}{key}.")]
+    return [*within, *(f"{prefix}{key}" for key, value in tree.items() if value == {})]
+
+
+def _check(overrides: Sequence[str], known: set[str], empty: Sequence[str], groups: Sequence[str]) -> None:
     for override in overrides:
         key, sign, _ = override.partition("=")
         if not sign:
             raise SettingsError(f"'{override}' is not of the form key=value")
         if key.startswith(("+", "~", "hydra")) or key in known or key in groups:
             continue
+        if holder := next((name for name in empty if key.startswith(f"{name}.")), None):
+            raise SettingsError(f"unknown setting '{key}'; what {holder} does not have yet is added with a plus: +{override}")
         near = [name for name in sorted(known) if name.endswith(f".{key}")] or get_close_matches(key, [*known, *groups], 1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; keys are {', '.join(sorted(k for k in known if '.' not in k))}"
         raise SettingsError(f"unknown setting '{key}'{hint}")

@@ -1,6 +1,7 @@
 """Overrides: what is misspelt gives one line with the nearest key, before Hydra sees it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,17 @@ def test_a_wrong_override_is_one_line_with_the_way_out(override, message):
     with pytest.raises(SettingsError, match=message) as caught:
         compose("train", [override])
     assert "\n" not in str(caught.value) and "hydra.cc" not in str(caught.value)
+
+
+def test_entries_that_users_bring_need_a_plus():
+    told = re.escape("unknown setting 'sources.s.weight'; what sources does not have yet is added with a plus: +sources.s.weight=1")
+    with pytest.raises(SettingsError, match=f"^{told}$"):
+        compose("interleaved", ["sources.s.weight=1"])
+    assert compose("interleaved", ["+sources.s.weight=1"])["sources"] == {"s": {"weight": 1}}
+    with pytest.raises(SettingsError, match=r"with a plus: \+backbone.config.hidden_size=8$"):
+        compose("interleaved", ["backbone.config.hidden_size=8"])
+    with pytest.raises(SettingsError, match="did you mean 'sources'"):
+        compose("interleaved", ["sourcess=1"])
 
 
 def test_overrides_are_applied_and_references_resolved():

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from geolangbind.errors import SettingsError
 
 _PASS, _BLOCK = 0, 1
-_FINEST_SHARE = 4096
+FINEST_SHARE = 4096
+"""The smallest weight of a mixture is one in so many of their sum."""
 _FIXED_POINT = 40
 
 
@@ -48,8 +49,8 @@ class MixtureOrder:
             raise SettingsError(f"mixture weights must be finite, at least 0 and not all 0; got {list(weights)}")
         share = share / share.sum()
         smallest = share[share > 0].min()
-        if smallest * _FINEST_SHARE < 1:
-            raise SettingsError(f"the smallest mixture weight is {smallest:.2g} of the sum; the finest share is 1/{_FINEST_SHARE}")
+        if smallest * FINEST_SHARE < 1:
+            raise SettingsError(f"the smallest mixture weight is {smallest:.2g} of the sum; the finest share is 1/{FINEST_SHARE}")
         if any(size < 1 for size, weight in zip(sizes, share, strict=True) if weight > 0):
             raise SettingsError(f"a stream without samples cannot be drawn from; sizes are {list(sizes)}")
         if batch_size < 1 or seed < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from rich.progress import Progress
@@ -16,7 +16,8 @@ from geolangbind.demo_interleaved.parts import Form, Images, PartsModel
 from geolangbind.errors import SettingsError
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.reading import number_of
-from geolangbind.instruct.rows import Pairs, Row
+from geolangbind.instruct.row import Row, keys_of_negatives, with_negatives
+from geolangbind.instruct.rows import Pairs
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.losses import HardNegatives, Truth, truthful_nce
 
@@ -70,7 +71,7 @@ def drawer(pairs: Pairs, weights: Mapping[str, float], batch_size: int, seed: in
         name = sources[taken.source].name
         if new := [number for number in taken.rows.tolist() if (name, number) not in kept]:
             for number, row in zip(new, pairs.read(name, new), strict=True):
-                kept[name, number] = replace(row, negatives=row.negatives[:hard_negatives])
+                kept[name, number] = with_negatives(row, hard_negatives)
         return [kept[name, number] for number in taken.rows.tolist()]
 
     return draw
@@ -140,8 +141,9 @@ def contrast(model: PartsModel, images: Images, rows: Sequence[Row], scale: Tens
     negatives = None
     if others:
         present = torch.tensor([[n < len(row.negatives) for n in range(width)] for row in rows])
-        keys = torch.tensor([[number_of(key_of(sequence)) for sequence in column] for column in columns[2:]]).T
-        negatives = HardNegatives(torch.stack(others, dim=1), keys, present)
+        known = [keys_of_negatives(row) for row in rows]
+        padded = [[*map(number_of, own), *[0] * (width - len(own))] for own in known]  # what stands for none is not present
+        negatives = HardNegatives(torch.stack(others, dim=1), torch.tensor(padded), present)
     return truthful_nce(query, target, scale, _truth(rows), negatives, both_directions=True)
 
 

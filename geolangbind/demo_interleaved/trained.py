@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from geolangbind.checkpoint import WEIGHTS, file_sha256
+from geolangbind.checkpoint import CONFIG, file_sha256
 from geolangbind.demo_interleaved.fit import flops_of
 from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features
 from geolangbind.instruct.images import Images, samples_seen
@@ -109,4 +109,5 @@ def as_ranked(folder: Path, pairs: Pairs, features: Path, *, progress: bool = Tr
             found.append(vectors[[place[one] for one in written]])
         return torch.cat(found)
 
-    return SequenceModel(str(folder), file_sha256(folder / WEIGHTS), rendering_hash(encoder.rendering), embed)
+    # config.json names the hash of every file with weights: two models may differ in their adapters or towers alone
+    return SequenceModel(str(folder), file_sha256(folder / CONFIG), rendering_hash(encoder.rendering), embed)

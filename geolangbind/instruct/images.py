@@ -38,7 +38,7 @@ class Images:
         Raises:
             GeoLangBindError: the image cannot be read, see `open_image`.
         """
-        key = key_of_image(image)
+        key = key_of_image(image), image.gsd_m, image.date  # a file's may be said by each row
         if key not in self._facts:
             self._facts[key] = self._look_up(image)
         return self._facts[key]

@@ -1,9 +1,9 @@
-"""Rows to batches: each row is rendered once and kept, each step is laid out by its order, whatever the number of reading processes."""
+"""Rows to batches: rows are rendered and the latest kept, each step is laid out by its order, whatever the number of reading processes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.instruct.images import Images, key_of_image
 from geolangbind.instruct.order import BlockOrder
-from geolangbind.instruct.rows import Row
+from geolangbind.instruct.row import Row, keys_of_negatives, with_negatives
 from geolangbind.instruct.segments_json import key_of
 from geolangbind.interleaved.collate import collate
 from geolangbind.interleaved.prompts import Prompt, Prompts, Slot
@@ -26,6 +26,7 @@ from geolangbind.interleaved.segments import Image, Segment
 from geolangbind.losses import Truth
 
 _LONGER, _AND_MORE = 1.3, 8  # sequences go together as long as the longest is at most so many times the shortest and so many tokens more
+_KEPT = 100_000  # rendered rows of a reading process
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class WrittenRow:
         id: of the row, with its source.
         query: rendered.
         target: rendered.
-        negatives: rendered.
+        negatives: rendered, those that are used.
         key: number that stands for the target's key.
         negative_keys: one per negative.
         also: numbers of everything else that is right for the query.
@@ -122,27 +123,32 @@ class Reader:
 
     def __init__(self, images: Images, hard_negatives: int = 0, memory_chunk: int = 0) -> None:
         self.images, self.hard_negatives, self.memory_chunk = images, hard_negatives, memory_chunk
-        self._rows: dict[tuple[str, int], WrittenRow] = {}
+        self._rows: OrderedDict[tuple[str, int], WrittenRow] = OrderedDict()  # the one used last at the end
 
     def rows(self, source: str, numbers: Sequence[int] | NDArray[np.int64]) -> list[WrittenRow]:
-        """Rows of a source, rendered; each is so once and then kept.
+        """Rows of a source, rendered; those used last are kept.
 
         Raises:
             DataError: a row or one of its images cannot be read, or a sequence is too long; the message names the row.
         """
-        wanted = [int(number) for number in numbers]
-        new = sorted({number for number in wanted if (source, number) not in self._rows})
+        wanted = [(source, int(number)) for number in numbers]
+        new = sorted({number for _, number in wanted if (source, number) not in self._rows})
         for number, row in zip(new, self.images.pairs.read(source, new) if new else (), strict=True):
-            self._rows[source, number] = self._write_row(source, row)
-        return [self._rows[source, number] for number in wanted]
+            self._rows[source, number] = self._write_row(source, with_negatives(row, self.hard_negatives))
+        for key in wanted:
+            self._rows.move_to_end(key)
+        found = [self._rows[key] for key in wanted]
+        while len(self._rows) > _KEPT:
+            self._rows.popitem(last=False)
+        return found
 
     def batch(self, rows: Sequence[WrittenRow], blocks: Sequence[int], sources: Sequence[str]) -> InstructBatch:
         """Lay rows out as a batch; `blocks` has the block of each row."""
         count = self.hard_negatives
-        sequences = [row.query for row in rows] + [row.target for row in rows] + [own for row in rows for own in row.negatives[:count]]
+        sequences = [row.query for row in rows] + [row.target for row in rows] + [own for row in rows for own in row.negatives]
         parts, place = self.layout(sequences)
-        padded = [([place[own] for own in row.negatives[:count]] + [-1] * count)[:count] for row in rows]
-        keys = [([*row.negative_keys[:count]] + [0] * count)[:count] for row in rows]
+        padded = [([place[own] for own in row.negatives] + [-1] * count)[:count] for row in rows]
+        keys = [([*row.negative_keys] + [0] * count)[:count] for row in rows]
         width = max(len(row.also) for row in rows)
         also = [(*row.also, *(row.key,) * (width - len(row.also))) for row in rows]
         return InstructBatch(
@@ -192,7 +198,7 @@ class Reader:
                 target=self.write(row.target, row.target_instruction),
                 negatives=tuple(self.write(segments, row.target_instruction) for segments in row.negatives),
                 key=target_key,
-                negative_keys=tuple(number_of(key_of(segments, folder)) for segments in row.negatives),
+                negative_keys=tuple(map(number_of, keys_of_negatives(row, folder))),
                 also=tuple(sorted({own, *map(number_of, row.true)} - {target_key})),
             )
         except GeoLangBindError as error:

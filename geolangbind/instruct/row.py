@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from geolangbind.errors import DataError, GeoLangBindError
 from geolangbind.instruct.segments_json import Sequence, canonical, key_of, require_boxes_inside, sequence_from_json, sequence_to_json
+
+_OPTIONAL = {"target_instruction", "negatives", "negative_keys", "target_key", "true", "group"}
+"""Fields that a row to train on may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,11 @@ class Row:
         target_key: identity of the target; rows of equal keys are no negatives of each other. By default made of the target.
         true: keys of further targets that are right for this query.
         group: free label, by which figures are shown apart.
+        negative_keys: identities of the negatives, one each, in the way of the targets' keys: a negative that answers the query of another
+            row is known by its key. By default made of the negatives.
 
     Raises:
-        DataError: an empty part, or a box of an image that is not in its sequence.
+        DataError: an empty part, a box of an image that is not in its sequence, or not one key per negative.
     """
 
     id: str
@@ -39,9 +44,13 @@ class Row:
     target_key: str = ""
     true: frozenset[str] = frozenset()
     group: str = ""
+    negative_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.id, (self.query, self.target, *self.negatives))
+        if self.negative_keys and len(self.negative_keys) != len(self.negatives):
+            told = f"{len(self.negatives)} negatives, but {len(self.negative_keys)} negative_keys"
+            raise DataError(f"row {self.id} has {told}; give one key per negative, or none at all")
         if not self.target_key:
             object.__setattr__(self, "target_key", key_of(self.target))
 
@@ -82,6 +91,16 @@ class RankingRow:
 AnyRow = Row | RankingRow
 
 
+def keys_of_negatives(row: Row, folder: Path | None = None) -> tuple[str, ...]:
+    """Identities of a row's negatives; `folder` as in `key_of`."""
+    return row.negative_keys or tuple(key_of(negative, folder) for negative in row.negatives)
+
+
+def with_negatives(row: Row, count: int) -> Row:
+    """The row with the first `count` of its negatives at most."""
+    return replace(row, negatives=row.negatives[:count], negative_keys=row.negative_keys[:count])
+
+
 def row_to_json(row: AnyRow, folder: Path | None = None) -> dict[str, Any]:
     """Return the JSON object of a row, without what is empty or follows from the rest; `folder` as in `sequence_to_json`.
 
@@ -94,6 +113,7 @@ def row_to_json(row: AnyRow, folder: Path | None = None) -> dict[str, Any]:
         raw["target_instruction"] = row.target_instruction
         raw["negatives"] = [sequence_to_json(negative, folder) for negative in row.negatives]
         raw["target_key"] = "" if row.target_key == canonical(raw["target"]) else row.target_key
+        raw["negative_keys"] = list(row.negative_keys)
         raw["true"] = sorted(row.true)
     else:
         raw["candidates"] = [sequence_to_json(candidate, folder) for candidate in row.candidates]
@@ -126,7 +146,7 @@ def row_from_line(line: bytes | str, folder: Path, where: str) -> AnyRow:
 
 
 def _training_row(raw: dict[str, Any], folder: Path) -> Row:
-    _require_fields(raw, {"id", "instruction", "query", "target"}, {"target_instruction", "negatives", "target_key", "true", "group"})
+    _require_fields(raw, {"id", "instruction", "query", "target"}, _OPTIONAL)
     target = _sequence(raw["target"], "target", folder)
     return Row(
         id=_text(raw, "id"),
@@ -138,6 +158,7 @@ def _training_row(raw: dict[str, Any], folder: Path) -> Row:
         target_key=_text(raw, "target_key") or key_of(target, folder),
         true=frozenset(_list(raw, "true", str)),
         group=_text(raw, "group"),
+        negative_keys=tuple(_list(raw, "negative_keys", str)),
     )
 
 

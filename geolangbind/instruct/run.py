@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from geolangbind.checkpoint import file_sha256
+from geolangbind.data.order import FINEST_SHARE
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.instruct.cache import ensure_features, eye_identity, open_features, sources_of_files
 from geolangbind.instruct.images import Images
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 PROJECTOR = "projector"
 """Folder of the first stage, in the run folder."""
+_LEAST_SHARE = 1000
 
 
 def train(settings: InterleavedSettings) -> Path:
@@ -115,8 +117,8 @@ def _projector_stage(fabric: Fabric, settings: InterleavedSettings, reader: Read
     check_resumable(folder, first, fingerprint)
     chosen = settings.projector_sources or looking_sources(pairs, settings)
     sources = choose_sources(pairs, {name: settings.sources.get(name, SourceChoice()) for name in chosen}, settings.fraction)
-    if not settings.sources:  # by rows, as in the second stage
-        sources = tuple(replace(source, weight=len(source.rows)) for source in sources)
+    if not settings.sources:  # as in the second stage
+        sources = by_rows(sources)
     task = InterleavedTask(reader.images.encoder.model, first, projector_only=True)
     state = _stage(fabric, first, task, reader, sources, fingerprint, None)
     _take_over(task, state.average)
@@ -204,10 +206,10 @@ def data_fingerprint(pairs: Pairs, encoder: InterleavedEncoder) -> str:
 
 
 def choose_sources(pairs: Pairs, sources: Mapping[str, SourceChoice], fraction: float) -> tuple[Chosen, ...]:
-    """The sources of a run, in the order of the pairs folder, with the rows that `fraction` leaves.
+    """The sources of a run, in the order of the pairs folder, with the rows that `fraction` leaves; without `sources`, all `by_rows`.
 
     Raises:
-        SettingsError: a source that the folder does not have.
+        SettingsError: a source that the folder does not have, or a weight that is too small beside the others.
         DataError: a source has no row left.
     """
     if unknown := sorted(set(sources) - set(pairs.sources)):
@@ -221,9 +223,22 @@ def choose_sources(pairs: Pairs, sources: Mapping[str, SourceChoice], fraction: 
             rows = rows[[in_fraction(row.id, fraction) for row in pairs.read(name, rows)]]
         if not len(rows):
             raise DataError(f"source '{name}' of {pairs.folder} has no row in a fraction of {fraction:g}; take more, or leave it out")
-        choice = sources.get(name, SourceChoice(float(len(rows))))
+        choice = sources.get(name, SourceChoice())
         chosen.append(Chosen(name, rows, choice.weight, choice.together))
+    if not sources:
+        return by_rows(chosen)
+    total = sum(one.weight for one in chosen)
+    for one in chosen:
+        if one.weight * FINEST_SHARE < total:
+            told = f"sources.{one.name}.weight is {one.weight:g}, {one.weight / total:.1g} of all weights"
+            raise SettingsError(f"{told}; the finest share is 1/{FINEST_SHARE}: raise it, or leave the source out with 0")
     return tuple(chosen)
+
+
+def by_rows(sources: Sequence[Chosen]) -> tuple[Chosen, ...]:
+    """Sources whose weights are their numbers of rows, but at least a thousandth of all rows: a small one beside large ones counts too."""
+    least = sum(len(source.rows) for source in sources) / _LEAST_SHARE
+    return tuple(replace(source, weight=max(float(len(source.rows)), least)) for source in sources)
 
 
 def looking_sources(pairs: Pairs, settings: InterleavedSettings) -> list[str]:

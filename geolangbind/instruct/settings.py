@@ -23,7 +23,7 @@ class BackboneChoice:
         source: its weights; empty draws them at random.
         config: of random weights, in transformers' words; a tiny one gets its vocabulary's size by itself.
         positions: empty for the kind's own.
-        dtype: of its weights.
+        dtype: of its weights; bfloat16 with adapters only, see `Lora`.
     """
 
     kind: str = "tiny"
@@ -38,7 +38,10 @@ class BackboneChoice:
 
 @dataclass
 class Lora:
-    """Adapters on the language model, see `geolangbind.interleaved.lora.LoraSettings`; `r=0` trains the whole language model instead."""
+    """Adapters on the language model, see `geolangbind.interleaved.lora.LoraSettings`; `r=0` trains the whole language model instead.
+
+    Adapters are float32 on a backbone of any dtype. A whole language model is trained in float32: bfloat16 has no room for small updates.
+    """
 
     r: int = 0
     alpha: int = 64
@@ -79,7 +82,7 @@ class SourceChoice:
     """A source of rows.
 
     Attributes:
-        weight: its share of the blocks, any positive scale; 0 leaves it out.
+        weight: its share of the blocks, any positive scale, at least 1/4096 of the sum; 0 leaves it out.
         together: how many rows that follow one another are drawn at once, and count as one in batch and block. Where the questions about an
             image follow one another, each image is then read once, and each box asked once for all its phrases.
     """
@@ -153,7 +156,7 @@ class InterleavedSettings(RunSettings):
         model: between the two.
         rendering: how sequences are written.
         pairs: folder of rows.
-        sources: which of its sources; none for all, each by its number of rows.
+        sources: which of its sources; none for all, each by its number of rows (see `run.by_rows`).
         fraction: share of each source's rows, chosen by the hash of their ids: a smaller share is part of a larger one.
         projector_steps: first so many steps with tower and language model frozen, in `run_dir/projector`.
         projector_sources: sources of these steps; none for those that look from images to anything without.
@@ -207,6 +210,12 @@ class InterleavedSettings(RunSettings):
             require(still, "Qwen2-VL's own tower and merger stay as they are; set train_tower=0 and projector_steps=0")
         least = min(self.projector_steps, self.hard_negatives, self.train_tower)
         require(least >= 0, "projector_steps, hard_negatives and train_tower must not be negative")
+        rounded = self.lora.r == 0 and self.backbone.dtype == "bfloat16"
+        require(
+            not rounded,
+            "lora.r=0 trains the whole language model, and small updates of bfloat16 weights are rounded away; set lora.r=16, or "
+            "backbone.dtype=float32 (machine.precision=bf16-mixed computes in bfloat16 all the same)",
+        )
         cached = self.feature_cache != "" and self.train_tower > 0
         require(not cached, "feature_cache holds what a frozen tower sees; set train_tower=0, or feature_cache=''")
         require(self.machine.strategy != "fsdp", "machine.strategy=fsdp splits the alignment task only; use ddp here")
@@ -217,6 +226,11 @@ class InterleavedSettings(RunSettings):
     def model_format(self) -> str:
         """See `RunSettings.model_format`."""
         return "geolangbind-interleaved"
+
+    @property
+    def held_out(self) -> str:
+        """See `RunSettings.held_out`."""
+        return "validation.pairs"
 
     def validated(self) -> tuple[tuple[str, ...], int]:
         """See `RunSettings.validated`."""

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from geolangbind.instruct.reading import InstructBatch
 from geolangbind.instruct.settings import InterleavedSettings
 from geolangbind.interleaved.lora import is_adapter
+from geolangbind.interleaved.prompts import Prompts
 from geolangbind.losses import HardNegatives, truthful_nce
 from geolangbind.models.interleaved import InterleavedModel, matryoshka
 from geolangbind.train.borders import Task
@@ -79,11 +80,12 @@ class InterleavedTask(Task):
         bounds = self.settings.temperature
         self.log_scale.clamp_(-math.log(bounds.highest), -math.log(bounds.lowest))
 
-    def _encode(self, part: object) -> Tensor:
+    def _encode(self, part: Prompts) -> Tensor:
         if not self.settings.memory_chunk:
             found: Tensor = self.model(part)
             return found
-        again: Tensor = checkpoint(self.model, part, use_reentrant=False)
+        # the ids stand beside the part: torch keeps the random numbers of those devices only on which an argument itself is a tensor
+        again: Tensor = checkpoint(lambda ids, part: self.model(part), part.ids, part, use_reentrant=False)
         return again
 
     def _contrast(self, vectors: Tensor, scale: Tensor, batch: InstructBatch) -> Tensor:

@@ -67,6 +67,8 @@ class LoraSettings:
 def add_lora(backbone: LanguageBackbone, settings: LoraSettings) -> tuple[str, ...]:
     """Put adapters on a backbone, in place; they start as no change, and they alone stay trainable.
 
+    They are float32 whatever the backbone is: in bfloat16, small steps and running averages would be rounded away.
+
     Args:
         backbone: as `build_backbone` returns it.
         settings: see `LoraSettings`.
@@ -91,6 +93,9 @@ def add_lora(backbone: LanguageBackbone, settings: LoraSettings) -> tuple[str, .
         r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout, use_dora=settings.dora, target_modules=settings.targets
     )
     inject_adapter_in_model(config, backbone)
+    for name, parameter in backbone.named_parameters():
+        if is_adapter(name):
+            parameter.data = parameter.data.float()  # peft makes them as the layer they sit on, and casts what goes in and out
     backbone.lora = settings
     backbone.train(backbone.training)  # new layers come in training mode
     return names

@@ -152,7 +152,7 @@ class RunSettings:
             known = [f"validation/{name}" for name in columns]
             require(self.best_metric in known, f"best_metric is '{self.best_metric}'; of the validation, use one of {', '.join(known)}")
             told = 0 < every <= self.checkpoint_every
-            require(told, f"best_metric={self.best_metric} needs validation.data and validation.every, at most checkpoint_every")
+            require(told, f"best_metric={self.best_metric} needs {self.held_out} and validation.every, at most checkpoint_every")
 
     @property
     def title(self) -> str:
@@ -163,6 +163,11 @@ class RunSettings:
     def model_format(self) -> str:
         """What `config.json` of the trained model says it is."""
         return FORMAT
+
+    @property
+    def held_out(self) -> str:
+        """The setting that says what to validate on."""
+        return "validation.data"
 
     def validated(self) -> tuple[tuple[str, ...], int]:
         """Columns of `validation.jsonl`, and steps between validations; 0 for none on the way."""

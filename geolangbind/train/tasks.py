@@ -145,7 +145,9 @@ class AlignmentTask(Task):
                 view.image[rows], None if view.valid is None else view.valid[rows], view.channels,
                 {name: tokens[rows] for name, tokens in view.features.items()},
             )  # fmt: skip
-            parts.append((len(part.image) / count, *checkpoint(self._encode_part, part, use_reentrant=False)))
+            # the images stand beside their view: torch keeps the random numbers of devices on which an argument itself is a tensor
+            found = checkpoint(lambda image, part: self._encode_part(part), part.image, part, use_reentrant=False)
+            parts.append((len(part.image) / count, *found))
         vectors = torch.cat([vectors for _, vectors, _ in parts])
         names = parts[0][2]
         return vectors, {name: sum((share * losses[name] for share, _, losses in parts), torch.zeros(())) for name in names}

@@ -68,10 +68,26 @@ def test_hard_negatives_are_columns_for_all(fake, model):
     torch.testing.assert_close(contrast(model, fake.images(), rows, torch.tensor(1.0), "cut"), expected)
 
 
+def test_hard_negatives_are_known_by_the_keys_that_their_rows_give(fake, model):
+    """The negative of the second row is what the first asks for: it is set against the second query alone."""
+    rows = [a_row(fake, 0, target_key="k"), a_row(fake, 1, negatives=((Text("large pit"),),), negative_keys=("k",))]
+    targets = [*(row.target for row in rows), *rows[1].negatives]
+    scores, own = model([row.query for row in rows], fake.images()) @ model(targets, fake.images()).T, torch.arange(2)
+    masked = scores.masked_fill(torch.tensor([[False, False, True], [False, False, False]]), -math.inf)
+    expected = (F.cross_entropy(masked, own) + F.cross_entropy(scores[:, :2].T, own)) / 2
+    torch.testing.assert_close(contrast(model, fake.images(), rows, torch.tensor(1.0), "cut"), expected)
+
+
 def test_a_step_is_of_one_source_and_a_function_of_seed_and_step(tmp_path):
     wrong = ((Text("x"),), (Text("y"),))
     sources = {
-        name: ([Row(f"{name}{n}", "", (Text(f"{name} {n}"),), (Text(str(n)),), "", wrong, group=name) for n in range(9)], {})
+        name: (
+            [
+                Row(f"{name}{n}", "", (Text(f"{name} {n}"),), (Text(str(n)),), "", wrong, group=name, negative_keys=("x", "y"))
+                for n in range(9)
+            ],
+            {},
+        )
         for name in ("a", "b")
     }
     pairs = write_pairs(tmp_path, {}, sources)
@@ -80,7 +96,7 @@ def test_a_step_is_of_one_source_and_a_function_of_seed_and_step(tmp_path):
     assert all(len({row.group for row in rows}) == 1 and len(rows) == 4 for rows in steps)
     assert 24 <= sum(rows[0].group == "b" for rows in steps) <= 36
     again = drawer(pairs, {"a": 1.0, "b": 3.0}, 4, seed=1)(7)
-    assert [len(row.negatives) for row in again] == [1] * 4
+    assert [(len(row.negatives), row.negative_keys) for row in again] == [(1, ("x",))] * 4
     assert [len(row.negatives) for row in drawer(pairs, {"a": 1.0}, 4, 1, hard_negatives=0)(0)] == [0] * 4
     assert [row.id for row in again] == [row.id for row in steps[7]]
 

@@ -74,11 +74,22 @@ def test_pictures_of_shards_are_written_beside_the_file(planet, tmp_path):
 
 def test_boxes_of_files_take_the_size_from_the_file(tmp_path):
     Pillow.new("RGB", (200, 100)).save(tmp_path / "a.png")
-    row = Row("a", "", (Image(tmp_path / "a.png"), PixelBox(20, 10, 40, 20)), (Text("a"),), negatives=((Text("b"),), (Text("c"),)))
+    row = Row(
+        "a",
+        "",
+        (Image(tmp_path / "a.png"), PixelBox(20, 10, 40, 20)),
+        (Text("a"),),
+        "",
+        ((Text("b"),), (Text("c"),)),
+        "k",
+        negative_keys=("l", "m"),
+    )
     blind = Row("b", "", (Image(tmp_path / "b.png"), PixelBox(20, 10, 40, 20)), (Text("a"),))
     done = export_mmeb(write_pairs(tmp_path / "pairs", {}, {"one": ([row, blind], {})}), tmp_path / "rows.jsonl")
     assert lines(tmp_path / "rows.jsonl")[0]["qry"] == "<|image_1|><|box_start|>(100,100),(200,200)<|box_end|>"
     assert (done.rows, done.shortened) == (1, 1)
+    (again,) = import_mmeb(tmp_path / "rows.jsonl", tmp_path / "again").read("rows", [0])
+    assert (again.target, again.negatives, again.negative_keys) == ((Text("a"),), ((Text("b"),),), ())
     assert done.left_out == {"a box in an image whose size cannot be read": 1}
 
 

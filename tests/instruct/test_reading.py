@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from geolangbind.errors import DataError
+from geolangbind.instruct import reading
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.reading import Chosen, batches, number_of
 from geolangbind.instruct.row import Row
@@ -83,16 +84,43 @@ def test_negatives_and_what_else_is_right_come_from_the_row(tmp_path, pairs_fold
     rows = [
         Row("a", "Name it.", (image,), (Text("a field"),), negatives=((Text("a lake"),), (Text("a road"),)), true=frozenset({"k"})),
         Row("b", "Name it.", (image,), (Text("a wood"),), target_key="k"),
+        Row("c", "Name it.", (image,), (Text("a pit"),), negatives=((Text("some trees"),),), negative_keys=("k",)),
     ]
     pairs = write_pairs(tmp_path / "own", {"planet": shards}, {"own": (rows, {})})
     reader = reader_for(settings_for(hard_negatives=2))
     reader.images.pairs = pairs
-    batch = reader.batch(reader.rows("own", [0, 1]), [0, 0], ["own"])
+    batch = reader.batch(reader.rows("own", [0, 1, 2]), [0, 0, 0], ["own"])
     field, lake, road, wood = (number_of(f'["{words}"]') for words in ("a field", "a lake", "a road", "a wood"))
-    assert batch.truth.keys.tolist() == [field, number_of("k")] and batch.negative_keys.tolist() == [[lake, road], [0, 0]]
-    assert batch.negatives[1].tolist() == [-1, -1] and len({*batch.negatives[0].tolist(), *batch.target.tolist()}) == 4
+    assert batch.truth.keys.tolist()[:2] == [field, number_of("k")]
+    assert batch.negative_keys.tolist() == [[lake, road], [0, 0], [number_of("k"), 0]]
+    assert batch.negatives[1].tolist() == [-1, -1] and len({*batch.negatives[0].tolist(), *batch.target.tolist()}) == 5
     assert {*batch.truth.also[0].tolist()} == {number_of("k")} and wood in batch.truth.also[1].tolist()
     assert len(reader_for(settings_for(hard_negatives=0)).rows("labels", [0])) == 1
+
+
+def test_only_negatives_that_are_used_are_rendered(tmp_path, settings_for, reader_for):
+    rows = [
+        Row("a", "", (Text("q"),), (Text("t"),), negatives=tuple((Text(f"wrong {n}"),) for n in range(7)), negative_keys=tuple("abcdefg"))
+    ]
+    pairs = write_pairs(tmp_path / "own", {}, {"own": (rows, {})})
+    for count in (0, 2):
+        reader = reader_for(settings_for(hard_negatives=count))
+        reader.images.pairs = pairs
+        (row,) = reader.rows("own", [0])
+        assert [negative.prompt.text for negative in row.negatives] == ["wrong 0", "wrong 1"][:count]
+        assert row.negative_keys == (number_of("a"), number_of("b"))[:count]
+
+
+def test_the_rows_used_last_are_kept(settings_for, reader_for, monkeypatch):
+    monkeypatch.setattr(reading, "_KEPT", 3)
+    reader = reader_for(settings_for())
+    first = reader.rows("captions", range(3))
+    again = reader.rows("captions", [0, 3, 0])  # row 1 makes room
+    assert again[0] is first[0] is again[2]
+    assert reader.rows("captions", [2])[0] is first[2] and reader.rows("captions", [1])[0] is not first[1]
+    many = reader.rows("captions", range(8))  # more than are kept
+    assert [row.id for row in many] == [row.id for row in reader_for(settings_for()).rows("captions", range(8))]
+    assert reader.rows("captions", [5, 6, 7]) == many[5:]
 
 
 def test_a_row_that_cannot_be_written_is_named(settings_for, reader_for):

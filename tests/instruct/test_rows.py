@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from geolangbind.errors import DataError
-from geolangbind.instruct.row import row_to_json
+from geolangbind.instruct.row import keys_of_negatives, row_to_json, with_negatives
 from geolangbind.instruct.rows import Pairs, RankingRow, Row, StoredImage, write_pairs
 from geolangbind.interleaved.segments import Date, GeoBox, GeoPoint, Image, PixelBox, Text
 from geolangbind.planet.write import write_planet
@@ -37,6 +37,7 @@ def full_row():
         "ship",
         frozenset("ba"),
         "size",
+        ("tank", "a"),
     )
 
 
@@ -58,6 +59,7 @@ def test_a_row_comes_back_whole(tmp_path, shards):
         "target": ["a ship"],
         "target_instruction": "A phrase.",
         "negatives": [["a tank"], [{"image": "rgb-9-0000000", "shards": "planet"}, {"box": [0.0, 0.0, 1.0, 1.0], "image": 0}]],
+        "negative_keys": ["tank", "a"],
         "target_key": "ship",
         "true": ["a", "b"],
         "group": "size",
@@ -149,6 +151,11 @@ def test_stored_images_are_found(tmp_path, shards):
         ('{"id": "a", "instruction": "", "query": ["q"], "target": [{"image": "k", "shards": "s", "gsd_m": 3}]}', "unknown field 'gsd_m'"),
         ('{"id": "a", "instruction": "", "query": ["q"], "target": [{"image": "k.tif", "unit": "feet"}]}', "unknown unit 'feet'"),
         ('{"id": "a", "instruction": "", "query": ["q"], "target": ["t"], "true": [1]}', "'true' is a list"),
+        (
+            '{"id": "a", "instruction": "", "query": ["q"], "target": ["t"], "negatives": [["x"], ["y"]], "negative_keys": ["k"]}',
+            "row a has 2 negatives, but 1 negative_keys; give one key per negative, or none",
+        ),
+        ('{"id": "a", "instruction": "", "query": ["q"], "target": ["t"], "negative_keys": ["k"]}', "row a has 0 negatives, but 1"),
         ('{"id": "a", "instruction": "", "query": ["q"], "candidates": [["a"]], "relevant": []}', "'relevant' is at least one number"),
         ('{"id": "a", "instruction": "", "query": ["q"], "candidates": [["a"]], "relevant": [1]}', "there are 1 candidates"),
         ('{"id": "a", "instruction": "", "query": ["q"], "candidates": [["a"]], "relevant": [true]}', "'relevant' is a list"),
@@ -248,3 +255,10 @@ def test_links_to_folders_do_not_mislead(tmp_path, shards):
     source = pairs.read("one", [0])[0].query[1].source
     assert source.exists()
     assert source.name == "a.png"
+
+
+def test_fewer_negatives_keep_their_keys():
+    assert with_negatives(full_row(), 1).negatives == ((Text("a tank"),),) and keys_of_negatives(with_negatives(full_row(), 1)) == ("tank",)
+    plain = Row("a", "", (Text("q"),), (Text("t"),), negatives=((Text("x"),), (Text("y"),)))
+    assert keys_of_negatives(plain) == ('["x"]', '["y"]') and keys_of_negatives(with_negatives(plain, 1)) == ('["x"]',)
+    assert keys_of_negatives(with_negatives(full_row(), 0)) == ()

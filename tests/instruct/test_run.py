@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import geolangbind
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.instruct import run as running
+from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.rows import Pairs, RankingRow, Row, write_pairs
 from geolangbind.instruct.run import choose_sources, looking_sources, train
 from geolangbind.instruct.settings import SourceChoice
@@ -131,3 +132,16 @@ def test_sources_are_chosen_by_name_weight_and_fraction(pairs_folder, settings_f
     assert looking_sources(pairs, settings_for()) == ["labels", "captions", "sensors"]
     with pytest.raises(SettingsError, match="projector_steps needs a source that looks from images to words"):
         looking_sources(pairs, settings_for(sources={"captions-to-image": {}}))
+
+
+def test_a_small_source_beside_a_large_one_has_a_thousandth_of_its_blocks(tmp_path):
+    row = [Row(str(number), "", (Text("q"),), (Text(str(number)),)) for number in range(5000)]
+    pairs = write_pairs(tmp_path / "pairs", {}, {"large": (row, {}), "small": (row[:1], {})})
+    chosen = choose_sources(pairs, {}, 1.0)
+    assert [source.weight for source in chosen] == [5000, pytest.approx(5.001)]
+    order = BlockOrder([5000, 1], [source.weight for source in chosen], 2, 1, 0)
+    small = sum(taken.source == 1 for step in range(2000) for taken in order.batch(step))
+    assert abs(small - 4000 * 5.001 / 5005.001) < 2
+    with pytest.raises(SettingsError, match=r"sources.small.weight is 1, 0.0002 of all weights; the finest share is 1/4096: raise it, or"):
+        choose_sources(pairs, {"large": SourceChoice(5000), "small": SourceChoice(1)}, 1.0)
+    assert [source.weight for source in choose_sources(pairs, {"large": SourceChoice(4095), "small": SourceChoice(1)}, 1.0)] == [4095, 1]

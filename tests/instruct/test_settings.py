@@ -28,9 +28,10 @@ GOOD = {"pairs": "pairs", "run_dir": "runs/x"}
         ({"matryoshka": {"dims": [4], "weights": [1, 2]}}, "one weight per size"),
         ({"backbone": {"kind": "bert"}}, "backbone.kind is 'bert'; use one of tiny, text, qwen2-vl"),
         ({"lora": {"r": -1}}, r"lora.r \(-1\)"),
+        ({"backbone": {"dtype": "bfloat16"}}, r"lora.r=0 trains the whole .* rounded away; set lora.r=16, or backbone.dtype=float32"),
         ({"validation": {"samples": 1}}, "validation.samples must be above 1"),
         ({"best_metric": "validation/recall_1"}, "of the validation, use one of validation/precision_1"),
-        ({"best_metric": "validation/precision_1"}, "needs validation.data and validation.every"),
+        ({"best_metric": "validation/precision_1"}, "needs validation.pairs and validation.every"),
         ({"projector_step": 3}, "unknown setting 'projector_step'; did you mean 'projector_steps'"),
     ],
 )
@@ -42,3 +43,7 @@ def test_what_cannot_be_is_one_line(changes, message):
 
 def test_a_block_of_zero_is_the_whole_batch():
     assert from_config(GOOD).title == "interleaved" and from_config(GOOD).neutral() == from_config(GOOD)
+
+
+def test_a_bfloat16_backbone_goes_with_adapters():
+    assert from_config({**GOOD, "backbone": {"dtype": "bfloat16"}, "lora": {"r": 16}}).backbone.dtype == "bfloat16"

@@ -98,12 +98,17 @@ def test_qwen2_vl_keeps_its_positions_and_precision(make_encoder, vocabulary, tm
     spec = describe_backbone("qwen2-vl", config=config, positions=positions, dtype="bfloat16")
     encoder = make_encoder(backbone=build_backbone(spec))
     add_lora(encoder.backbone, LoraSettings(r=2))
+    for tensor in lora_state(encoder.backbone).values():
+        tensor.add_(torch.randn(tensor.shape) * 0.1)  # numbers that bfloat16 does not have
     vectors = encoder.embed(SEQUENCES)
     for vector, sequence in zip(vectors, SEQUENCES, strict=True):
         torch.testing.assert_close(encoder.embed([sequence])[0], vector, atol=0.02, rtol=0)
     again = load_interleaved(save_interleaved(encoder, tmp_path / "m"))
     assert (again.backbone.spec.positions, again.backbone.spec.dtype) == (positions, "bfloat16")
     assert torch.equal(again.embed(SEQUENCES), vectors)
+    for name, tensor in lora_state(encoder.backbone).items():
+        assert tensor.dtype == torch.float32 and torch.equal(tensor, lora_state(again.backbone)[name])
+        assert not torch.equal(tensor, tensor.bfloat16().float())
 
 
 def test_the_tower_is_a_model_folder_of_its_own(adapted, folder):

@@ -15,9 +15,9 @@ SETTINGS = LoraSettings(r=2, alpha=4)
 PROJECTIONS = [f"self_attn.{letter}_proj" for letter in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 
 
-def tiny():
+def tiny(dtype="float32"):
     torch.manual_seed(0)
-    return build_backbone(describe_backbone("tiny", config=TINY))
+    return build_backbone(describe_backbone("tiny", config=TINY, dtype=dtype))
 
 
 @torch.no_grad()
@@ -72,6 +72,40 @@ def test_the_change_is_alpha_over_r_times_b_a():
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     x = torch.randn(5, 32)
     assert torch.allclose(layer(x), x @ (layer.base_layer.weight + 4 / 2 * b @ a).T, atol=1e-5)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_adapters_of_a_bfloat16_backbone_are_float32_and_take_small_steps(dora, autocast):
+    """The first step of Adam is as long as its learning rate: 1e-6 here, of which bfloat16 would see nothing in weights of 0.1."""
+    backbone = tiny("bfloat16")
+    add_lora(backbone, dataclasses.replace(SETTINGS, dora=dora))
+    train_a_little(backbone)
+    adapters = {name: tensor for name, tensor in backbone.named_parameters() if is_adapter(name)}
+    assert {tensor.dtype for tensor in adapters.values()} == {torch.float32} and backbone.model.dtype == torch.bfloat16
+    before = {name: tensor.detach().clone() for name, tensor in adapters.items()}
+    optimizer = torch.optim.AdamW(adapters.values(), lr=1e-6, weight_decay=0.0)
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = backbone(backbone.embed_tokens(ids), torch.ones_like(ids).bool(), torch.zeros_like(ids), [])
+    assert found.dtype == torch.bfloat16
+    found.float()[:, :, 0].sum().backward()
+    optimizer.step()
+    for name, tensor in adapters.items():
+        assert tensor.grad.dtype == torch.float32
+        steps = (tensor.detach() - before[name]).abs()[tensor.grad.abs() > 1e-4]
+        assert len(steps) and torch.allclose(steps, torch.tensor(1e-6), rtol=0.1), name
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_of_a_bfloat16_backbone_merge_there_and_back(dora):
+    backbone = tiny("bfloat16")
+    add_lora(backbone, dataclasses.replace(SETTINGS, dora=dora))
+    train_a_little(backbone)
+    before, adapted = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}, states(backbone)
+    with merged_lora(backbone):
+        torch.testing.assert_close(states(backbone), adapted, atol=0.1, rtol=0)
+    assert all(torch.equal(tensor, before[name]) and tensor.dtype == before[name].dtype for name, tensor in backbone.state_dict().items())
 
 
 def test_adapter_tensors_are_told_from_others():

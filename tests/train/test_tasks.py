@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from geolangbind.data.crop import crop_planes, draw_boxes
 from geolangbind.errors import DataError, SettingsError
@@ -306,6 +307,19 @@ def test_chunks_keep_their_dropout_when_computed_again(make, batch, monkeypatch)
     close(grads, expected)
     still = make({"scene": 1.0}, train_text=True)
     assert abs(float(losses["loss"] - gradients(still, batch)[0]["loss"])) > 1e-3  # the dropout did something
+
+
+def test_torch_is_shown_the_device_whose_random_numbers_it_has_to_keep(make, batch, monkeypatch):
+    """It looks for tensors in what it can take apart, and a view is not of that kind; on the CPU nobody would notice."""
+    given = []
+
+    def noted(function, *inputs, use_reentrant):
+        given.append([leaf.device.type for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor)])
+        return function(*inputs)
+
+    monkeypatch.setattr("geolangbind.train.tasks.checkpoint", noted)
+    gradients(make({"scene": 1.0}, memory_chunk=2), batch)
+    assert given and all(devices == ["cpu"] for devices in given)
 
 
 def test_chunks_leave_no_activations_of_the_batch(make, batch):

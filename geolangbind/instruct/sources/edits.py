@@ -19,8 +19,8 @@ _Trait = tuple[str, str]
 def rows(corpus: Corpus, wordings: Wordings) -> Iterator[Row]:
     """One row per image for which another of its class and modality has a trait that it lacks.
 
-    Targets are known by class, modality and traits, so that all images that fit are right. Negatives are the image itself, and one of
-    another class that has the trait.
+    Targets are known by class, modality and traits, so that all images that fit are right. Negatives, known in the same way, are the image
+    itself, and one of another class that has the trait.
     """
     having: dict[tuple[str, _Trait], dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
     for sample in corpus.samples:
@@ -55,6 +55,7 @@ def _row(corpus: Corpus, wordings: Wordings, sample: Seen, trait: _Trait, having
         target_key,
         frozenset(_key(corpus, other) for other in fitting) - {target_key},
         form,
+        tuple(_key(corpus, other) for other in wrong),
     )
 
 
