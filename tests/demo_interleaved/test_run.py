@@ -125,9 +125,11 @@ def test_the_table_goes_between_the_marks_of_a_document(demo, tmp_path) -> None:
     assert "(images/interleaved.png)" in text and (tmp_path / "images" / "interleaved.png").is_file()
 
 
-def test_full_is_quick_with_more_seeds() -> None:
-    assert PROFILES["full"] == replace(PROFILES["quick"], name="full", seeds=3)
-    assert PROFILES["full"].key() == PROFILES["quick"].key() != PROFILES["smoke"].key()
+def test_full_is_quick_with_more_steps_scenes_and_seeds() -> None:
+    full, quick = PROFILES["full"], PROFILES["quick"]
+    assert (full.seeds, quick.seeds) == (3, 1) and full.world.staged > quick.world.staged and full.world.seed == quick.world.seed
+    assert {**full.recipe, "steps": 0} == {**quick.recipe, "steps": 0} and full.recipe["steps"] > quick.recipe["steps"]
+    assert len({profile.key() for profile in PROFILES.values()}) == 3
     with pytest.raises(SettingsError, match="unknown profile 'huge'"):
         get_profile("huge")
 
