@@ -95,7 +95,7 @@ def _referring() -> list[Line]:
 def _places() -> list[Line]:
     asked = {
         "image": ("place", Goal("times", 2)),
-        "image and text": ("place_with_text", None),
+        "image and text": ("place_with_text", Goal("times", 2)),
         "text only": ("place_text_only", None),
         "image and text, coordinates removed": ("place_coordinates_removed", None),
     }

@@ -21,6 +21,7 @@ NEAR_KM = 300.0
 _EARTH_KM = 6371.0
 _COORDINATES = ("latitude", "hemisphere")
 _CAPTIONS = 5  # as many as a sample holds
+_NAMED = 0.75  # share of the texts to train on that name the latitude
 
 
 def _point(scene: Scene) -> GeoPoint:
@@ -36,12 +37,15 @@ def _near(scenes: list[Scene]) -> list[list[int]]:
 
 
 def _told(scene: Scene, coordinates: bool) -> tuple[Segment, ...]:
-    """Return a caption and the day; a caption that names latitude or hemisphere if there is one and `coordinates` asks for it."""
-    said = captions(scene, "rgb", _CAPTIONS)
-    naming = [caption for caption in said if any(word in caption for word in _COORDINATES)]
-    silent = [caption for caption in said if caption not in naming]
-    first = (naming or silent) if coordinates else (silent or [""])
-    return (*((Text(first[0]),) if first[0] else ()), Date(_day(scene)))
+    """Return a caption that names no coordinates, with the latitude behind it if `coordinates` asks for it, and the day."""
+    silent = [caption for caption in captions(scene, "rgb", _CAPTIONS) if not any(word in caption for word in _COORDINATES)]
+    said = [*silent[:1], *([f"at latitude {_latitude(scene)}"] if coordinates else [])]
+    return (*([Text(", ".join(said))] if said else []), Date(_day(scene)))
+
+
+def _latitude(scene: Scene) -> str:
+    degrees = round(scene.place.lat)
+    return f"{abs(degrees)} {'north' if degrees >= 0 else 'south'}"
 
 
 def _day(scene: Scene) -> dt.date:
@@ -54,7 +58,7 @@ def place_rows(split: Split) -> Iterator[Row]:
     for number, (scene, near) in enumerate(zip(scenes, _near(scenes), strict=True)):
         rng = split.rng("place", number)
         true = {key_of((_point(scenes[other]),)) for other in near}
-        told = _told(scene, coordinates=bool(rng.integers(2))) if number % 2 else ()
+        told = _told(scene, coordinates=bool(rng.random() < _NAMED)) if number % 2 else ()
         group = "image and text" if told else "image"
         yield row("place", f"place-{number}", rng, (image_of(scene), *told), (_point(scene),), true=true, group=group)
 
@@ -71,8 +75,8 @@ def place_to_image_rows(split: Split, every: int) -> Iterator[Row]:
 def place_rankings(split: Split, count: int, candidates: int) -> dict[str, list[RankingRow]]:
     """Return queries of the same scenes and candidates with more and less to go by.
 
-    `place`: the image; `place_with_text`: image, caption and day, the caption naming latitude or hemisphere where it can;
-    `place_text_only`: the same without the image; `place_coordinates_removed`: image, day and a caption that names neither.
+    `place`: the image; `place_with_text`: image, a caption with the latitude, and the day; `place_text_only`: the same without the image;
+    `place_coordinates_removed`: image, caption and day, no latitude.
     """
     scenes = [split.scene(index) for index in range(split.staged)]
     apart = _near(scenes)

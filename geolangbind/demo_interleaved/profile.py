@@ -14,12 +14,12 @@ from geolangbind.errors import SettingsError
 from geolangbind.planet.regions import GROUPS
 
 TASKS = {
-    "region_landmark": 3.5,
+    "region_landmark": 3.0,
     "region_attribute": 1.25,
     "region_extreme": 1.0,
     "region_size": 0.5,
     "referring": 1.25,
-    "sensors_landmark": 2.0,
+    "sensors_landmark": 2.5,
     "sensors_attribute": 0.75,
     "sensors_extreme": 0.5,
     "sensors_size": 0.25,

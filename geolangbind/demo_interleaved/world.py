@@ -47,7 +47,7 @@ class WorldSettings:
         changes: candidates of the change ranking.
     """
 
-    seed: int = 52
+    seed: int = 53
     staged: int = 6000
     sensors: int = 1500
     changed: int = 2000
