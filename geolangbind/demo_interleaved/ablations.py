@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import Progress
 
 from geolangbind.checkpoint import atomic_path
 from geolangbind.demo_interleaved import ablation_report
 from geolangbind.demo_interleaved.goals import OURS, Line, lines
 from geolangbind.demo_interleaved.profile import short_hash
-from geolangbind.demo_interleaved.stages import Demo, do, world_stage
+from geolangbind.demo_interleaved.stages import Demo, do, shared_stages
 from geolangbind.demo_interleaved.standings import rank_all, ranking_rows
 from geolangbind.demo_interleaved.table import measure_lines
-from geolangbind.demo_interleaved.trained import as_ranked, settings_for
+from geolangbind.demo_interleaved.trained import as_ranked, settings_for, steps_done
 from geolangbind.demo_interleaved.variants import Change, noisy, uninstructed, uninstructed_ranking, write_variant
 from geolangbind.instruct.row import RankingRow
 from geolangbind.instruct.rows import Pairs
@@ -31,6 +34,8 @@ SHOWN = (
     "scene -> place, image and text", "scene -> class", "scene -> caption", "two dates -> change",
 )  # fmt: skip
 """Lines of the demo's table that are measured."""
+
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,25 +82,50 @@ def run_ablations(demo: Demo, steps: int, ablations: Sequence[Ablation] = ABLATI
     """
     torch.set_num_threads(demo.threads)
     console, began, out = Console(highlight=False, quiet=not demo.progress), time.perf_counter(), demo.out / "ablations"
-    do([world_stage(demo)], console)
-    rows, found = out / "results.jsonl", []
-    held = _read(rows)
+    do(shared_stages(demo), console)
+    path = out / "results.jsonl"
+    held, wanted, todo = _read(path), list[str](), list[tuple[str, Ablation, dict[str, Any]]]()
     for number, ablation in enumerate(ablations, 1):
         recipe = _recipe(demo, ablation, steps)
         key = short_hash({"name": ablation.name, "recipe": recipe, "split": demo.split, "data": _fingerprint(demo)})
+        wanted.append(key)
         if key in held:
             console.print(f"{number}/{len(ablations)} {ablation.name}: done before")
         else:
-            console.rule(f"[bold]{number}/{len(ablations)} {ablation.name}", align="left")
-            held[key] = _run(demo, ablation, recipe, out / key) | {"key": key, "steps": steps}
-            with atomic_path(rows) as part:
-                part.write_text("".join(json.dumps(row) + "\n" for row in held.values()), encoding="utf-8")
-        found.append(held[key])
+            todo.append((key, ablation, recipe))
+    for key, row in _run_all(demo, todo, console):
+        held[key] = row | {"key": key, "steps": steps}
+        with atomic_path(path) as part:
+            part.write_text("".join(json.dumps(one) + "\n" for one in held.values()), encoding="utf-8")
+        console.print(f"{row['name']}: {row['seconds']:.0f} s")
+    found = [held[key] for key in wanted]
     report = ablation_report.write(out, found)
-    spent = sum(row["seconds"] for row in found)
-    now = time.perf_counter() - began
-    console.print(f"{spent / 60:.1f} minutes in all, {now / 60:.1f} of them now. Table and curve: {report}; figures: {rows}")
+    spent, now = sum(row["seconds"] for row in found), time.perf_counter() - began
+    console.print(f"{spent / 60:.1f} minutes of runs, {now / 60:.1f} of them passed now. Table and curve: {report}; figures: {path}")
     return report
+
+
+def _run_all(demo: Demo, todo: Sequence[tuple[str, Ablation, dict[str, Any]]], console: Console) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run them, side by side where there are cores for it, and yield what each finds as soon as it is there."""
+    at_once, out = min(demo.threads, len(todo)), demo.out / "ablations"
+    if at_once < 2:
+        for key, ablation, recipe in todo:
+            console.rule(f"[bold]{ablation.name}", align="left")
+            yield key, _run(demo, ablation, recipe, out / key)
+        return
+    theirs = replace(demo, threads=demo.threads // at_once, progress=False)
+    with Progress(console=console, disable=not demo.progress) as bar:
+        task = bar.add_task(f"{len(todo)} runs, {at_once} at a time", total=sum(recipe["steps"] for _, _, recipe in todo))
+        # spawned, not forked: torch's threads in this process do not survive a fork
+        pool = ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (theirs.threads,))
+        try:
+            running = {pool.submit(_run, theirs, ablation, recipe, out / key): key for key, ablation, recipe in todo}
+            while running:
+                done, _ = wait(running, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                yield from ((running.pop(one), one.result()) for one in done)
+                bar.update(task, completed=sum(steps_done(out / key) for key, _, _ in todo))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _recipe(demo: Demo, ablation: Ablation, steps: int) -> dict[str, Any]:
