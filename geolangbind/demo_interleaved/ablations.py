@@ -101,7 +101,7 @@ def run_ablations(demo: Demo, steps: int, ablations: Sequence[Ablation] = ABLATI
     found = [held[key] for key in wanted]
     report = ablation_report.write(out, found)
     spent, now = sum(row["seconds"] for row in found), time.perf_counter() - began
-    console.print(f"{spent / 60:.1f} minutes of runs, {now / 60:.1f} of them passed now. Table and curve: {report}; figures: {path}")
+    console.print(f"{spent / 60:.1f} minutes of runs; this time it took {now / 60:.1f}. Table and curve: {report}; figures: {path}")
     return report
 
 

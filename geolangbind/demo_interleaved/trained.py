@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geolangbind.checkpoint import CONFIG, file_sha256
 from geolangbind.demo_interleaved.fit import flops_of
-from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features
+from geolangbind.instruct import cache
+from geolangbind.instruct.cache import ensure_features, eye_identity, open_features
 from geolangbind.instruct.images import Images, samples_seen
 from geolangbind.instruct.order import BlockOrder
 from geolangbind.instruct.ranking import SequenceModel, rendering_hash
@@ -49,7 +50,7 @@ def images_of(pairs: Pairs, encoder: InterleavedEncoder, features: Path, *, prog
 def has_features(pairs: Sequence[Pairs], encoder: InterleavedEncoder, features: Path) -> bool:
     """Whether all that `images_of` computes is there."""
     identity = eye_identity(encoder)
-    return all(features_folder(features, identity, held).is_dir() for one in pairs for held in one.shard_sets.values())
+    return all(cache.has_features(features, identity, held) for one in pairs for held in one.shard_sets.values())
 
 
 def steps_done(run_dir: Path) -> int:

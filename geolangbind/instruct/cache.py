@@ -54,6 +54,11 @@ def features_folder(root: Path, identity: str, shards: ShardSet) -> Path:
     return root / f"{identity[:16]}-{shards.fingerprint[:16]}"
 
 
+def has_features(root: Path, identity: str, shards: ShardSet) -> bool:
+    """Whether the features of all streams are there."""
+    return (features_folder(root, identity, shards) / _TOLD).is_file()
+
+
 def ensure_features(root: Path, encoder: InterleavedEncoder, shards: Mapping[str, ShardSet], *, progress: bool = True) -> None:
     """Compute what is not there yet, going on behind the last whole stream. One process does this for all.
 
@@ -64,7 +69,7 @@ def ensure_features(root: Path, encoder: InterleavedEncoder, shards: Mapping[str
     identity = eye_identity(encoder)
     for name, held in shards.items():
         folder = features_folder(root, identity, held)
-        if (folder / _TOLD).is_file():
+        if has_features(root, identity, held):
             continue
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         whose, facts = {"identity": identity, "fingerprint": held.fingerprint, "what": _WHAT}, list[_Facts]()

@@ -11,7 +11,7 @@ from geolangbind.instruct.settings import InterleavedSettings
 from geolangbind.train.log import read_rows
 from geolangbind.train.progress import rates
 from geolangbind.train.report import clock, table
-from geolangbind.train.summary import MOST_CLIPPED, MOST_WAIT, Row, clipped_share
+from geolangbind.train.summary import MOST_CLIPPED, MOST_WAIT, Row, clipped_share, last_validation
 
 
 def write_report(settings: InterleavedSettings, sources: Sequence[Chosen]) -> None:
@@ -79,7 +79,7 @@ def _concerns(settings: InterleavedSettings, rows: Sequence[Row]) -> list[str]:
 def _validation(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
-    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    last = last_validation(rows)
     body = []
     for row in last:
         value, step = max((other["precision_1"], -other["step"]) for other in rows if other["source"] == row["source"])

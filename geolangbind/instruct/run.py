@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ from geolangbind.train.optim import build_optimizer
 from geolangbind.train.resume import TOOL, check_resumable, claimed, resume
 from geolangbind.train.start import describe, done_before, launch
 from geolangbind.train.state import newest_state
+from geolangbind.train.summary import last_validation
 from geolangbind.weights.load import load
 from geolangbind.weights.source import HUB, find_source
 
@@ -100,14 +101,10 @@ def _train(fabric: Fabric, run_dir: Path, settings: InterleavedSettings) -> Path
         }  # fmt: skip
         save_interleaved(encoder, run_dir / "model")
         if held is not None:
-            Console(quiet=not settings.progress, highlight=False).print(render_precision(_last_validation(run_dir)))
+            measured = last_validation(read_rows(run_dir / "validation.jsonl"))
+            Console(quiet=not settings.progress, highlight=False).print(render_precision(measured))
     fabric.barrier()
     return run_dir / "model"
-
-
-def _last_validation(run_dir: Path) -> list[dict[str, Any]]:
-    rows = read_rows(run_dir / "validation.jsonl")
-    return [row for row in rows if row["step"] == rows[-1]["step"]]
 
 
 def _projector_stage(fabric: Fabric, settings: InterleavedSettings, reader: Reader, fingerprint: str) -> None:

@@ -11,7 +11,7 @@ from geolangbind.train.facts import Facts, facts_rows
 from geolangbind.train.log import read_rows
 from geolangbind.train.progress import rates
 from geolangbind.train.settings import TrainSettings
-from geolangbind.train.summary import Row, concerns, gradient_shares, last_losses, loss_columns, median_norms
+from geolangbind.train.summary import Row, concerns, gradient_shares, last_losses, last_validation, loss_columns, median_norms
 
 _HOW_TO_READ = (
     "A step has one modality; its share of the gradient is that of its steps' squared norms (after clipping) in the sum over all steps. "
@@ -97,7 +97,7 @@ def _losses(rows: Sequence[Row]) -> list[str]:
 def _validation(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
-    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    last = last_validation(rows)
     body = []
     for row in last:
         own = [other for other in rows if other["modality"] == row["modality"]]

@@ -97,6 +97,11 @@ def last_losses(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:
     return found
 
 
+def last_validation(rows: Sequence[Row]) -> list[Row]:
+    """The rows of validation.jsonl, at least one, that are of its last step."""
+    return [row for row in rows if row["step"] == rows[-1]["step"]]
+
+
 def loss_columns(rows: Iterable[Row]) -> list[str]:
     """Columns that hold parts of the loss in any of the rows: the contrastive one first, the teachers' last."""
     names = {name for row in rows for name in row if name in _LOSSES or "/" in name}
