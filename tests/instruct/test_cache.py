@@ -11,7 +11,14 @@ import torch
 from geolangbind.data.shards import ShardSet
 from geolangbind.data.write import write_index, write_shard
 from geolangbind.errors import DataError
-from geolangbind.instruct.cache import ensure_features, eye_identity, features_folder, open_features, sources_of_files
+from geolangbind.instruct.cache import (
+    ensure_features,
+    eye_identity,
+    features_folder,
+    has_features,
+    open_features,
+    sources_of_files,
+)
 from geolangbind.instruct.images import Images
 from geolangbind.instruct.rows import Pairs, Row, StoredImage, write_pairs
 from geolangbind.instruct.run import start_encoder
@@ -109,9 +116,11 @@ def test_a_failure_costs_no_stream_that_was_whole(tmp_path, encoder, shards, mon
     with pytest.raises(KeyboardInterrupt):
         ensure_features(broken, encoder, {"planet": shards}, progress=False)
     assert sorted(file.name for file in folder.iterdir()) == ["stream-000.json", "stream-000.npy"]
+    assert not has_features(broken, identity, shards)
     with pytest.raises(DataError, match=r"cannot use the features in .*features.json"):
         open_features(broken, identity, shards)
     ensure_features(broken, encoder, {"planet": shards}, progress=False)
+    assert has_features(broken, identity, shards)
     count = len(shards.streams)
     assert len(runs) == count + 1 > 2  # the second twice
     straight = features_folder(whole, identity, shards)
