@@ -35,6 +35,11 @@ SHOWN = (
 )  # fmt: skip
 """Lines of the demo's table that are measured."""
 
+SHOWN_OF_PLACES = tuple(f"scene -> place, {told}" for told in ("image", "image and text", "text only"))
+"""Those of runs that learn places alone."""
+
+_PLACES = ("place", "place_to_image")
+
 _LOOK_EVERY_S = 0.5
 
 
@@ -46,6 +51,7 @@ class Ablation:
         name: shown.
         recipe: what is different in the recipe.
         without: sources that are left out.
+        places_alone: the sources are those of places, which so few steps do not teach beside all others; compared with its like.
         rows: what is done to the rows to train on.
         rankings: what is done to the rows to rank.
     """
@@ -53,6 +59,7 @@ class Ablation:
     name: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
+    places_alone: bool = False
     rows: Change | None = None
     rankings: Callable[[RankingRow], RankingRow] | None = None
 
@@ -60,12 +67,16 @@ class Ablation:
 ABLATIONS = (
     Ablation(ablation_report.AS_IT_IS),
     Ablation("instruction removed", rows=uninstructed, rankings=uninstructed_ranking),
-    Ablation("geo objective removed", without=("place", "place_to_image")),
-    *(Ablation(f"coordinate noise {degrees:g} degrees", rows=partial(noisy, degrees=degrees)) for degrees in (0.01, 0.1, 1.0)),
+    Ablation("geo objective removed", without=_PLACES),
     *(Ablation(ablation_report.share_name(share), {"fraction": share}) for share in (0.01, 0.04, 0.16, 0.64)),
-    *(Ablation(f"places as {form}", {"rendering": {"place": form}}) for form in ("text", "token")),
     Ablation("boxes do not look around", {"model": {"around": 0}}),
     Ablation("no differences of images", {"model": {"differences": False}}),
+    Ablation("places alone", places_alone=True),
+    *(
+        Ablation(f"coordinate noise {degrees:g} degrees", places_alone=True, rows=partial(noisy, degrees=degrees))
+        for degrees in (0.01, 0.1, 1.0)
+    ),
+    *(Ablation(f"places as {form}", {"rendering": {"place": form}}, places_alone=True) for form in ("text", "token")),
 )
 
 
@@ -75,7 +86,7 @@ def run_ablations(demo: Demo, steps: int, ablations: Sequence[Ablation] = ABLATI
     Args:
         demo: whose recipe, world and split are used; its first seed.
         steps: of each run.
-        ablations: the first of them is what the others are compared with.
+        ablations: the first of them, and of those of places alone, is what the others are compared with.
 
     Returns:
         The path of the report.
@@ -132,7 +143,8 @@ def _recipe(demo: Demo, ablation: Ablation, steps: int) -> dict[str, Any]:
     recipe = {**demo.profile.recipe, "steps": steps}
     for name, told in ablation.recipe.items():
         recipe[name] = {**recipe[name], **told} if isinstance(told, Mapping) else told
-    return {**recipe, "sources": {name: told for name, told in recipe["sources"].items() if name not in ablation.without}}
+    kept = _PLACES if ablation.places_alone else [name for name in recipe["sources"] if name not in ablation.without]
+    return {**recipe, "sources": {name: recipe["sources"][name] for name in kept}}
 
 
 def _fingerprint(demo: Demo) -> dict[str, str]:
@@ -150,7 +162,8 @@ def _run(demo: Demo, ablation: Ablation, recipe: Mapping[str, Any], run_dir: Pat
         pairs = write_variant(pairs, demo.out / "ablations" / "pairs", ablation.name.replace(" ", "-").replace(".", "_"), ablation.rows)
     settings = settings_for(recipe, pairs, demo.features, run_dir, 0, demo.threads)
     model = as_ranked(train(replace(settings, progress=demo.progress)), held, demo.features, progress=demo.progress)
-    asked = [line for line in lines() if line.model == OURS and line.title in SHOWN]
+    titles = SHOWN_OF_PLACES if ablation.places_alone else SHOWN
+    asked = [line for line in lines() if line.model == OURS and line.title in titles]
     tasks = {task for line in asked for task in line.tasks}
     standings = rank_all({task: _rows(held, task, ablation) for task in held.sources if task in tasks}, model, sorted(tasks))
     shown = measure_lines([Line(line.title, OURS, line.tasks) for line in asked], {(task, OURS): [one] for task, one in standings.items()})
@@ -158,8 +171,8 @@ def _run(demo: Demo, ablation: Ablation, recipe: Mapping[str, Any], run_dir: Pat
         one.title: {"p1": one.value, "low": one.interval[0], "high": one.interval[1], "chance": one.chance, "n": one.queries}
         for one in shown
     }
-    told = {"name": ablation.name, "seed": 0, "split": demo.split, "synthetic": True, "recipe": recipe, "figures": figures}
-    return told | {"seconds": time.perf_counter() - began}
+    told = {"name": ablation.name, "seed": 0, "split": demo.split, "synthetic": True, "recipe": recipe}
+    return told | {"places_alone": ablation.places_alone, "figures": figures, "seconds": time.perf_counter() - began}
 
 
 def _rows(pairs: Pairs, task: str, ablation: Ablation) -> list[RankingRow]:

@@ -86,7 +86,7 @@ class Profile:
     control_batch: int = 256
     dual_lr: float = 5e-4
     small: Recipe = field(default_factory=lambda: Recipe(1500))
-    ablation_steps: int = 300
+    ablation_steps: int = 450
 
     def key(self) -> str:
         """Short hash of the recipe: models of another one lie in folders of another name."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, _recipe, run_ablations
+from geolangbind.demo_interleaved.ablations import ABLATIONS, SHOWN, SHOWN_OF_PLACES, _recipe, run_ablations
 from geolangbind.demo_interleaved.goals import lines
 from geolangbind.demo_interleaved.profile import PROFILES, get_profile
 from geolangbind.demo_interleaved.run import run_demo
@@ -135,7 +135,7 @@ def test_full_is_quick_with_more_steps_scenes_and_seeds() -> None:
 
 
 def test_ablations_go_on_where_they_stopped(demo) -> None:
-    names = ("as it is", "instruction removed", "64 % of the rows")
+    names = ("as it is", "64 % of the rows", "places alone", "places as text")
     some = [one for one in ABLATIONS if one.name in names]
     results = demo.out / "ablations" / "results.jsonl"
     run_ablations(replace(demo, threads=2), 1, some[:2])  # in two processes, whose order is open
@@ -143,23 +143,29 @@ def test_ablations_go_on_where_they_stopped(demo) -> None:
     report = run_ablations(demo, 1, some).read_text()
     assert results.read_text().startswith(first)
     rows = [json.loads(line) for line in results.read_text().splitlines()]
-    assert {row["name"] for row in rows[:2]} == set(names[:2]) and [row["name"] for row in rows[2:]] == [names[2]]
-    assert len({row["key"] for row in rows}) == 3 and set(rows[0]["figures"]) == set(SHOWN)
-    assert all(f"| {name} |" in report for name in names) and (demo.out / "ablations" / "data_size.png").is_file()
-    run_ablations(demo, 2, some[:1])  # other steps, another key
-    assert len(results.read_text().splitlines()) == 4
+    assert {row["name"] for row in rows[:2]} == set(names[:2]) and [row["name"] for row in rows[2:]] == [*names[2:]]
+    assert len({row["key"] for row in rows}) == 4
+    assert [set(row["figures"]) for row in rows] == [set(SHOWN)] * 2 + [set(SHOWN_OF_PLACES)] * 2
+    assert all(f"| {name} |" in report for name in names) and report.count("| chance |") == 2
+    assert (demo.out / "ablations" / "data_size.png").is_file()
+    run_ablations(demo, 2, some[2:3])  # other steps, another key
+    assert len(results.read_text().splitlines()) == 5
 
 
 def test_the_ablations_are_those_of_the_issue() -> None:
     assert {one.recipe["fraction"] for one in ABLATIONS if "fraction" in one.recipe} == {0.01, 0.04, 0.16, 0.64}
-    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS) == 14
+    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS) == 15
+
+
+def kept_by(one, sources):
+    return {"place", "place_to_image"} if one.places_alone else set(sources) - set(one.without)
 
 
 def test_an_ablation_changes_what_it_names_and_nothing_beside_it(demo) -> None:
     plain = demo.profile.recipe
     for one in ABLATIONS:
         recipe = _recipe(demo, one, 7)
-        assert recipe["steps"] == 7 and set(recipe["sources"]) == set(plain["sources"]) - set(one.without)
+        assert recipe["steps"] == 7 and set(recipe["sources"]) == kept_by(one, plain["sources"])
         for name, told in one.recipe.items():
             kept = {key: value for key, value in plain.get(name, {}).items() if key not in told} if isinstance(told, dict) else {}
             assert isinstance(told, float) or kept.items() <= recipe[name].items()
