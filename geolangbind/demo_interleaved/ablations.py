@@ -19,6 +19,7 @@ from rich.progress import Progress
 from geolangbind.checkpoint import atomic_path
 from geolangbind.demo_interleaved import ablation_report
 from geolangbind.demo_interleaved.goals import OURS, Line, lines
+from geolangbind.demo_interleaved.lanes import end_with_parent
 from geolangbind.demo_interleaved.profile import short_hash
 from geolangbind.demo_interleaved.stages import Demo, do, shared_stages
 from geolangbind.demo_interleaved.standings import rank_all, ranking_rows
@@ -128,7 +129,7 @@ def _run_all(demo: Demo, todo: Sequence[tuple[str, Ablation, dict[str, Any]]], c
     with Progress(console=console, disable=not demo.progress) as bar:
         task = bar.add_task(f"{len(todo)} runs, {at_once} at a time", total=sum(recipe["steps"] for _, _, recipe in todo))
         # spawned, not forked: torch's threads in this process do not survive a fork
-        pool = ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (theirs.threads,))
+        pool = ProcessPoolExecutor(at_once, get_context("spawn"), _start_worker, (theirs.threads,))
         try:
             running = {pool.submit(_run, theirs, ablation, recipe, out / key): key for key, ablation, recipe in todo}
             while running:
@@ -137,6 +138,11 @@ def _run_all(demo: Demo, todo: Sequence[tuple[str, Ablation, dict[str, Any]]], c
                 bar.update(task, completed=sum(steps_done(out / key) for key, _, _ in todo))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    end_with_parent()
 
 
 def _recipe(demo: Demo, ablation: Ablation, steps: int) -> dict[str, Any]:

@@ -109,6 +109,11 @@ def side_by_side(demo: Demo, lanes: Sequence[Lane], titles: Mapping[str, str], c
             _end([process for _, process in running.values()])
 
 
+def end_with_parent() -> None:
+    """Let this process get a SIGTERM as soon as the one that started it has ended, killed or not."""
+    threading.Thread(target=_await_parent, daemon=True).start()
+
+
 def _progress(console: Console, shown: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, speed_estimate_period=_SPEED_PERIOD_S, disable=not shown)
@@ -196,7 +201,7 @@ def _do_lane(demo: Demo, lane: Lane, connection: Connection, began: float) -> No
     """What a lane's process does; it was started at `began`, and its imports are counted as its first stage's time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first of them ends the others
     signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _write_to(lane.log(demo))
     torch.set_num_threads(demo.threads)
     try:
@@ -235,7 +240,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(1)  # unlike the signal itself it lets half-written files be removed
 
 
-def _end_with_parent() -> None:
+def _await_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
