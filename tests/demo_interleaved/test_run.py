@@ -138,18 +138,28 @@ def test_ablations_go_on_where_they_stopped(demo) -> None:
     names = ("as it is", "64 % of the rows", "places alone", "places as text")
     some = [one for one in ABLATIONS if one.name in names]
     results = demo.out / "ablations" / "results.jsonl"
-    run_ablations(replace(demo, threads=2), 1, some[:2])  # in two processes, whose order is open
+    run_ablations(demo, 1, some[:2])
     first = results.read_text()
     report = run_ablations(demo, 1, some).read_text()
     assert results.read_text().startswith(first)
     rows = [json.loads(line) for line in results.read_text().splitlines()]
-    assert {row["name"] for row in rows[:2]} == set(names[:2]) and [row["name"] for row in rows[2:]] == [*names[2:]]
+    assert [row["name"] for row in rows] == [*names]
     assert len({row["key"] for row in rows}) == 4
     assert [set(row["figures"]) for row in rows] == [set(SHOWN)] * 2 + [set(SHOWN_OF_PLACES)] * 2
     assert all(f"| {name} |" in report for name in names) and report.count("| chance |") == 2
     assert (demo.out / "ablations" / "data_size.png").is_file()
     run_ablations(demo, 2, some[2:3])  # other steps, another key
     assert len(results.read_text().splitlines()) == 5
+
+
+@pytest.mark.soak
+def test_ablations_in_processes_find_what_they_find_in_turn(demo, tmp_path) -> None:
+    two, some = beside(demo, tmp_path), ABLATIONS[:2]
+    run_ablations(demo, 3, some)
+    run_ablations(two, 3, some)
+    found = [[json.loads(line) for line in (one.out / "ablations" / "results.jsonl").read_text().splitlines()] for one in (demo, two)]
+    expected, figures = ({row["name"]: row["figures"] for row in rows if row["steps"] == 3} for rows in found)
+    assert expected == figures and len(figures) == 2
 
 
 def test_the_ablations_are_those_of_the_issue() -> None:
