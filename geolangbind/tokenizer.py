@@ -12,7 +12,8 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib.resources import files
+from importlib.metadata import distribution
+from itertools import islice
 from typing import Any
 
 import torch
@@ -45,9 +46,9 @@ def clip_tokenizer(merges: int = 48894) -> Tokenizer:
     Returns:
         A tokenizer that lower-cases and adds start and end tokens. With all merges its ids equal open_clip's.
     """
-    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
-    lines = gzip.decompress(packed).decode("utf-8").split("\n")[1 : merges + 1]
-    rules = [(first, second) for first, second in (line.split() for line in lines)]
+    packed = distribution("open_clip_torch").locate_file("open_clip/bpe_simple_vocab_16e6.txt.gz")  # an import would take seconds
+    with gzip.open(str(packed), "rt", encoding="utf-8") as lines:
+        rules = [(first, second) for first, second in (line.split() for line in islice(lines, 1, merges + 1))]
     letters = _byte_letters()
     vocabulary = [*letters, *(letter + "</w>" for letter in letters), *(a + b for a, b in rules), _START, _END]
     ids = {token: index for index, token in enumerate(vocabulary)}
