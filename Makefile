@@ -18,7 +18,7 @@ install: .venv/.installed ## create .venv with everything pinned in constraints.
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: install ## the main job on the synthetic planet: train, merge, classify (DEMO=full for the figures of docs/results.md)
