@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from geolangbind.demo_interleaved.world import WorldSettings
+from geolangbind.demo_interleaved.world import WorldSettings, rankings
 from geolangbind.instruct.rows import StoredImage
 from geolangbind.interleaved.collate import ImageRef
 from geolangbind.interleaved.segments import Image, ImageFacts
@@ -49,3 +49,9 @@ def settings() -> WorldSettings:
         staged=40, sensors=16, changed=24, ordinary=48, held_out=48, held_out_sensors=24, held_out_changed=24, held_out_ordinary=48,
         queries=20, captions=30,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def ranked(settings):
+    """The rankings of the test scenes by source."""
+    return rankings(settings.split("test"), settings)

@@ -51,13 +51,19 @@ def test_the_dual_encoder_took_as_many_operations(demo) -> None:
     assert int(told["steps"]) >= 1
 
 
-def test_a_second_run_and_another_split_train_nothing(demo, capsys) -> None:
+def test_a_second_run_and_another_split_train_nothing(demo, tmp_path, capsys) -> None:
     before = written(demo, ".safetensors", ".npz", ".npy", ".tar")
-    run_demo(replace(demo, progress=True))
+    document = tmp_path / "results.md"
+    document.write_text("a\n<!-- interleaved -->\nold\n<!-- end of interleaved -->\nb\n")
+    run_demo(replace(demo, progress=True), document)
     said = capsys.readouterr().out
     assert said.count("done before") == 6
     assert "minutes in all" in said
     assert written(demo, ".safetensors", ".npz", ".npy", ".tar") == before
+    text = document.read_text()  # the table goes between the marks
+    assert "\nold\n" not in text
+    assert text.startswith("a\n<!-- interleaved -->\n\n") and text.endswith("<!-- end of interleaved -->\nb\n")
+    assert "(images/interleaved.png)" in text and (tmp_path / "images" / "interleaved.png").is_file()
     run_demo(replace(demo, split="test"))
     after = written(demo, ".safetensors", ".npz", ".npy", ".tar")
     assert {path: time for path, time in after.items() if path in before} == before
@@ -113,16 +119,6 @@ def test_models_of_a_world_that_is_gone_are_not_used(demo, tmp_path) -> None:
     with pytest.raises(SettingsError, match="a world that is gone"):
         run_demo(replace(demo, out=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
-
-
-def test_the_table_goes_between_the_marks_of_a_document(demo, tmp_path) -> None:
-    document = tmp_path / "results.md"
-    document.write_text("a\n<!-- interleaved -->\nold\n<!-- end of interleaved -->\nb\n")
-    run_demo(demo, document)
-    text = document.read_text()
-    assert "\nold\n" not in text
-    assert text.startswith("a\n<!-- interleaved -->\n\n") and text.endswith("<!-- end of interleaved -->\nb\n")
-    assert "(images/interleaved.png)" in text and (tmp_path / "images" / "interleaved.png").is_file()
 
 
 def test_full_is_quick_with_more_steps_scenes_and_seeds() -> None:

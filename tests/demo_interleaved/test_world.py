@@ -46,38 +46,36 @@ def test_the_world_is_whole(tmp_path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def test_rows_are_the_same_again_and_splits_share_no_scene(settings) -> None:
+def test_rows_are_the_same_again_and_splits_share_no_scene(settings, ranked) -> None:
+    first, again = (rows(settings.split("train"), settings) for _ in range(2))
+    made = {"train": {source: list(found) for source, found in first.items()}, "test": ranked}
+    for source, found in again.items():
+        assert list(map(row_to_json, found)) == list(map(row_to_json, made["train"][source]))
     keys = {}
-    for name, make in (("train", rows), ("validation", rankings), ("test", rankings)):
-        split = settings.split(name)
-        sources = {source: list(found) for source, found in make(split, settings).items()}
-        if name == "train":
-            for source, again in make(split, settings).items():
-                assert list(map(row_to_json, again)) == list(map(row_to_json, sources[source]))
+    for name, sources in {**made, "validation": rankings(settings.split("validation"), settings)}.items():
         for found in sources.values():
             assert len({row.id for row in found}) == len(found)
         keys[name] = {image.key.split("-", 1)[1] for found in sources.values() for row in found for image in stored_images(row)}
     assert not keys["train"] & keys["test"] and not keys["train"] & keys["validation"] and not keys["validation"] & keys["test"]
 
 
-def test_a_constant_scorer_is_at_chance(settings) -> None:
+def test_a_constant_scorer_is_at_chance(ranked) -> None:
     """Whoever always takes the first candidate is right as often as one of n is: candidates stand in an order drawn anew."""
-    found = rankings(settings.split("test"), settings)
-    instructions = {row.instruction for ranked in found.values() for row in ranked}
+    instructions = {row.instruction for found in ranked.values() for row in found}
     assert instructions <= {wordings[0] for wordings in WORDINGS.values()}
-    for source, ranked in found.items():
-        expected = sum(len(row.relevant) / len(row.candidates) for row in ranked)
-        hits = sum(row.relevant[0] == 0 for row in ranked)
-        spread = sum(len(row.relevant) / len(row.candidates) * (1 - len(row.relevant) / len(row.candidates)) for row in ranked) ** 0.5
+    for source, found in ranked.items():
+        expected = sum(len(row.relevant) / len(row.candidates) for row in found)
+        hits = sum(row.relevant[0] == 0 for row in found)
+        spread = sum(len(row.relevant) / len(row.candidates) * (1 - len(row.relevant) / len(row.candidates)) for row in found) ** 0.5
         assert abs(hits - expected) <= 4 * max(spread, 0.5), source
 
 
-def test_a_model_that_tells_nothing_apart_is_at_chance_and_one_that_knows_is_right(settings) -> None:
+def test_a_model_that_tells_nothing_apart_is_at_chance_and_one_that_knows_is_right(ranked) -> None:
     """Of every task, through what scores the models."""
-    for source, ranked in rankings(settings.split("test"), settings).items():
-        found = rank(ranked, SequenceModel("constant", "", "", lambda sequences, _: torch.eye(1, 8).repeat(len(sequences), 1)))
+    for source, rows_of in ranked.items():
+        found = rank(rows_of, SequenceModel("constant", "", "", lambda sequences, _: torch.eye(1, 8).repeat(len(sequences), 1)))
         np.testing.assert_allclose(found.values[:, 0], found.chance[:, 0], atol=1e-12, err_msg=source)
-        for row in ranked[:5]:  # one by one: what is asked twice of a box has two answers
+        for row in rows_of[:5]:  # one by one: what is asked twice of a box has two answers
             knows = {key_of(row.query), *(key_of(row.candidates[place]) for place in row.relevant)}
 
             def oracle(sequences, instruction, knows=knows):

@@ -1,7 +1,8 @@
 """The report after a run, and its picture."""
 
+import json
+
 import numpy as np
-import pytest
 from PIL import Image
 
 from geolangbind.instruct.reading import Chosen
@@ -42,13 +43,28 @@ def test_notes(settings_for, pairs_folder):
     assert "**Note:** The held-out pairs are the training pairs" in text and "## Held-out" not in text
 
 
-@pytest.mark.parametrize("every", [0, 1])
-def test_a_run_leaves_its_report(settings_for, tmp_path, pairs_folder, every):
-    """One validation gives bars, several give lines."""
-    train(settings_for(steps=2, report=True, validation={"pairs": str(pairs_folder), "every": every, "samples": 4}))
+def picture_size(path):
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return picture.size
+
+
+def test_a_run_leaves_its_report(settings_for, tmp_path, pairs_folder):
+    train(settings_for(steps=2, report=True, validation={"pairs": str(pairs_folder), "samples": 4}))
     assert "2 steps of 8 draws" in (tmp_path / "run" / "report.md").read_text()
-    with Image.open(tmp_path / "run" / "curves.png") as picture:
-        assert picture.format == "PNG" and min(picture.size) > 300
+    assert min(picture_size(tmp_path / "run" / "curves.png")) > 300
+
+
+def test_several_validations_are_lines(settings_for, tmp_path):
+    """Where one gives bars."""
+    run = tmp_path / "run"
+    run.mkdir()
+    logs = {"metrics.jsonl": [row(1), row(2)], "validation.jsonl": [held(1, "boxes", 0.3), held(2, "boxes", 0.1)]}
+    for name, rows in logs.items():
+        (run / name).write_text("".join(json.dumps(one) + "\n" for one in rows))
+    write_report(settings_for(), SOURCES)
+    assert "10.0, best 30.0 at 1" in (run / "report.md").read_text()
+    assert min(picture_size(run / "curves.png")) > 300
 
 
 def test_no_step_no_report(settings_for, tmp_path):
