@@ -24,7 +24,7 @@ install: .venv/.installed ## create .venv with everything pinned in constraints.
 demo: install ## the main job on the synthetic planet: train, merge, classify (DEMO=full for the figures of docs/results.md)
 	$(BIN)/geolangbind demo --profile $(DEMO)
 
-demo-interleaved: install ## the interleaved encoder and its controls on the synthetic planet; 14 minutes on two CPU cores (DEMO=full: three seeds of more steps; SEEDS=n)
+demo-interleaved: install ## the interleaved encoder and its controls on the synthetic planet; 15 minutes on two CPU cores (DEMO=full: three seeds of more steps; SEEDS=n)
 	$(BIN)/geolangbind demo-interleaved --profile $(DEMO) --seeds $(SEEDS)
 
 ablate-interleaved: install ## what instruction, places and data size bring to the interleaved encoder (resumable)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 _PROFILE = Annotated[
-    str, typer.Option(help="quick (one seed; 14 minutes on two cores), full (three seeds of more steps on twice the scenes), smoke.")
+    str, typer.Option(help="quick (one seed; 15 minutes on two cores), full (three seeds of more steps on twice the scenes), smoke.")
 ]
 _OUT = Annotated[Path | None, typer.Option(help="Folder; by default runs/demo-interleaved-PROFILE.")]
 _SPLIT = Annotated[str, typer.Option(help="Held-out scenes to rank: test, or validation as long as a recipe is being chosen.")]
