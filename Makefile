@@ -15,6 +15,7 @@ help: ## list the targets
 
 install: .venv/.installed ## create .venv with everything pinned in constraints.txt (about 6 GB, CUDA wheels of torch included)
 
+# bytecode at once, as pip does it: where Python may not write it later, commands would start in twice the time
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv

@@ -12,7 +12,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib.metadata import distribution
+from importlib.resources import files
 from itertools import islice
 from typing import Any
 
@@ -46,8 +46,8 @@ def clip_tokenizer(merges: int = 48894) -> Tokenizer:
     Returns:
         A tokenizer that lower-cases and adds start and end tokens. With all merges its ids equal open_clip's.
     """
-    packed = distribution("open_clip_torch").locate_file("open_clip/bpe_simple_vocab_16e6.txt.gz")  # an import would take seconds
-    with gzip.open(str(packed), "rt", encoding="utf-8") as lines:
+    listed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz")
+    with listed.open("rb") as packed, gzip.open(packed, "rt", encoding="utf-8") as lines:
         rules = [(first, second) for first, second in (line.split() for line in islice(lines, 1, merges + 1))]
     letters = _byte_letters()
     vocabulary = [*letters, *(letter + "</w>" for letter in letters), *(a + b for a, b in rules), _START, _END]

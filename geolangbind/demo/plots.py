@@ -14,7 +14,7 @@ import torch
 from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet
 from geolangbind.evaluate.pictures.heatmap import readable_view
-from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.prompts import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.planet.groups import MODALITIES
 from geolangbind.weights.load import load

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from geolangbind.errors import DataError, SettingsError
@@ -150,10 +152,6 @@ def logistic_scores(
     Returns:
         (N, K) float64, the higher the likelier.
     """
-    # here, because a training reads this module too and should not wait for them
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     scores = np.full((len(queries), count), np.finfo(np.float64).min)
     seen = np.unique(labels)
     if len(seen) == 1:  # the solver wants two classes
@@ -225,7 +223,7 @@ def _few(encoded: Encoded, truth: _Truth, known: Scores, asked: Scores, drawn: S
     found = [truth.quality(truth.fit(known[rows], truth.bank[rows], asked, 1.0), truth.asked) for rows in drawn]
     low = high = None
     if len(found) > 1:
-        half = float(stdtrit(len(found) - 1, 0.975)) * float(np.std(found, ddof=1)) / len(found) ** 0.5
+        half = float(stats.t.ppf(0.975, len(found) - 1)) * float(np.std(found, ddof=1)) / len(found) ** 0.5
         low, high = max(0.0, float(np.mean(found)) - half), min(1.0, float(np.mean(found)) + half)
     return Measure(
         task="few_shot", metric=f"{'map' if truth.several else 'top1'}_{count}_shots", modality=encoded.modality,

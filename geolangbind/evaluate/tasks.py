@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from geolangbind.data.shards import ShardSet, Stream
-from geolangbind.errors import DataError, SettingsError
+from geolangbind.errors import SettingsError
 from geolangbind.evaluate.embedder import Embedder
 from geolangbind.evaluate.encoded import Encoded, encode_streams
 from geolangbind.evaluate.measure import Measure
@@ -19,7 +19,7 @@ from geolangbind.evaluate.metrics import METRICS_VERSION
 from geolangbind.evaluate.multi_label import multi_label
 from geolangbind.evaluate.open_vocabulary import mask_phrases, open_vocabulary, words_of
 from geolangbind.evaluate.probes import few_shot, knn, linear_probe
-from geolangbind.evaluate.prompts import TEMPLATES, prompts_hash
+from geolangbind.evaluate.prompts import TEMPLATES, label_phrases, prompts_hash
 from geolangbind.evaluate.retrieval import cross_sensor, retrieval
 from geolangbind.evaluate.segmentation import HeadSettings, mask_classes, segmentation
 from geolangbind.evaluate.suite import Prompts, Task
@@ -68,27 +68,6 @@ class Cell:
             return tuple(chosen)
         card = self.shards.index.provenance.get("prompts", ()) if chosen == "card" else ()
         return tuple(card) or TEMPLATES[self.modality]
-
-
-def label_phrases(shards: ShardSet, label: str) -> dict[str, tuple[str, ...]]:
-    """Classes of a labelled shard set with the phrases that name them.
-
-    The shards' provenance may list them under `classes`; else every label found is its own phrase.
-
-    Raises:
-        DataError: no sample has the label.
-    """
-    listed = shards.index.provenance.get("classes", {}).get(label)
-    if listed:
-        return {str(name): tuple(phrases) for name, phrases in listed.items()}
-    found: set[str] = set()
-    for stream in shards.streams:
-        for number in range(len(stream)):
-            value = stream.read(number).meta.labels.get(label)
-            found |= set(map(str, value if isinstance(value, list | tuple) else [] if value is None else [value]))
-    if not found:
-        raise DataError(f"no sample in {shards.folder} has a label '{label}'")
-    return {name: (name.replace("_", " "),) for name in sorted(found)}
 
 
 def _zero_shot(cell: Cell, label: str, prompts: Prompts = "card") -> list[Measure]:

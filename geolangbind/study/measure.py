@@ -17,7 +17,7 @@ from geolangbind.errors import DataError
 from geolangbind.evaluate.metrics import top1, wilson_interval
 from geolangbind.evaluate.overlap import Overlap
 from geolangbind.evaluate.probes import logistic_scores, neighbour_votes
-from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.prompts import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 

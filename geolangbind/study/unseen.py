@@ -17,7 +17,7 @@ from geolangbind.errors import DataError
 from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.encoded import encode_streams
 from geolangbind.evaluate.metrics import Accuracy, accuracy
-from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.prompts import label_phrases
 from geolangbind.evaluate.zero_shot import class_scores, true_classes
 from geolangbind.model import GeoLangBind
 from geolangbind.planet.products import PRODUCTS, Product

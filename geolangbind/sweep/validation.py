@@ -16,9 +16,8 @@ from geolangbind.data.loader import iterate_all
 from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.errors import DataError
 from geolangbind.evaluate.metrics import Accuracy, accuracy
-from geolangbind.evaluate.prompts import prompts_hash
+from geolangbind.evaluate.prompts import label_phrases, prompts_hash
 from geolangbind.evaluate.suite import Labelled
-from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind
 from geolangbind.sensors.channels import ChannelSet

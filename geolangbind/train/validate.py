@@ -20,7 +20,7 @@ from geolangbind.data.shards import ShardSet, Stream
 from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.encoded import encode_batches
 from geolangbind.evaluate.metrics import top1
-from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.prompts import label_phrases
 from geolangbind.evaluate.top_k import ranks
 from geolangbind.evaluate.zero_shot import class_vectors
 from geolangbind.model import GeoLangBind

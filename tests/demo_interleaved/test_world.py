@@ -72,10 +72,10 @@ def test_a_constant_scorer_is_at_chance(ranked) -> None:
 
 def test_a_model_that_tells_nothing_apart_is_at_chance_and_one_that_knows_is_right(ranked) -> None:
     """Of every task, through what scores the models."""
-    for source, rows_of in ranked.items():
-        found = rank(rows_of, SequenceModel("constant", "", "", lambda sequences, _: torch.eye(1, 8).repeat(len(sequences), 1)))
+    for source, queries in ranked.items():
+        found = rank(queries, SequenceModel("constant", "", "", lambda sequences, _: torch.eye(1, 8).repeat(len(sequences), 1)))
         np.testing.assert_allclose(found.values[:, 0], found.chance[:, 0], atol=1e-12, err_msg=source)
-        for row in rows_of[:5]:  # one by one: what is asked twice of a box has two answers
+        for row in queries[:5]:  # one by one: what is asked twice of a box has two answers
             knows = {key_of(row.query), *(key_of(row.candidates[place]) for place in row.relevant)}
 
             def oracle(sequences, instruction, knows=knows):

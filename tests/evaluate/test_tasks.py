@@ -5,9 +5,9 @@ import pytest
 from geolangbind.data.index import Index
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError
-from geolangbind.evaluate.prompts import TEMPLATES
+from geolangbind.evaluate.prompts import TEMPLATES, label_phrases
 from geolangbind.evaluate.suite import Task
-from geolangbind.evaluate.tasks import Cell, inputs_of, label_phrases, measure
+from geolangbind.evaluate.tasks import Cell, inputs_of, measure
 from geolangbind.planet.groups import CLASSES
 
 

@@ -8,9 +8,8 @@ import pytest
 from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError, UnitError
 from geolangbind.evaluate.embedder import Ours
-from geolangbind.evaluate.prompts import prompts_hash
+from geolangbind.evaluate.prompts import label_phrases, prompts_hash
 from geolangbind.evaluate.run import run_suite
-from geolangbind.evaluate.tasks import label_phrases
 from geolangbind.sweep.grid import Pair, part_coefficients
 from geolangbind.sweep.merge import merged_tensors, put, read_parents
 from geolangbind.sweep.validation import open_validation, score, text_vectors

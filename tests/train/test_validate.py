@@ -12,7 +12,7 @@ from geolangbind.data.shards import ShardSet
 from geolangbind.errors import DataError, SettingsError
 from geolangbind.evaluate.embedder import Ours
 from geolangbind.evaluate.encoded import encode_streams
-from geolangbind.evaluate.tasks import label_phrases
+from geolangbind.evaluate.prompts import label_phrases
 from geolangbind.evaluate.zero_shot import zero_shot
 from geolangbind.train.loop import validation_score
 from geolangbind.train.run import train
